@@ -1,0 +1,14 @@
+//! Kernel objects as RAII: mounts, locks, processes, in-root paths, atomic writes, sockets, pipes, terminals.
+//!
+//! The only crate of the workspace with `unsafe`. It knows files, processes and mounts, and nothing of containers.
+#![expect(unsafe_code, reason = "this crate is where unsafe code is allowed; every block says why it is sound")]
+
+pub mod daemon;
+pub mod mount;
+pub mod mountinfo;
+pub mod pipe;
+pub mod root;
+pub mod socket;
+pub mod tty;
+pub mod watch;
+pub mod xattr;
