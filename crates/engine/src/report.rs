@@ -1,0 +1,27 @@
+//! What the engine tells: one serialisable shape a question, with podman's field names.
+//!
+//! These are the shapes of `--format json`, of Go templates and, later, of an API; a column that depends on the
+//! moment it is printed ("3 minutes ago") is made by whoever prints. Every shape can be read back, and a field
+//! that a later version adds has a default.
+//!
+//! INVARIANT: nothing here opens a file or knows a terminal. A field whose feature dhow does not have yet (pods,
+//! ports) says so with the same empty value that podman prints for a container that does not use it.
+
+mod container;
+mod info;
+mod ps;
+mod time;
+mod version;
+
+pub use container::{
+    BlkioDeviceRate, BlkioDeviceWeight, ContainerInspect, ContainerState, DeviceShown, GraphDriver,
+    HealthState, HostConfig, InspectConfig, InspectMount, InspectUlimit, LogConfigShown,
+    NetworkSettings, RestartPolicyShown,
+};
+pub use info::{
+    ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security,
+    StoreInfo,
+};
+pub use ps::{Namespaces, PortMapping, PsRow, PsSize};
+pub use time::Time;
+pub use version::{Version, VersionSide};
