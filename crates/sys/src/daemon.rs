@@ -22,7 +22,10 @@ impl InheritedFds {
     /// `AlreadyExists` at a second call, since the first owns them; what reading /proc/self/fd says.
     pub fn take() -> io::Result<Self> {
         if TAKEN.swap(true, Ordering::SeqCst) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "inherited descriptors are owned already"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "inherited descriptors are owned already",
+            ));
         }
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir("/proc/self/fd")? {
@@ -44,7 +47,8 @@ impl InheritedFds {
     pub fn remove(&mut self, fd: i32) -> Option<OwnedFd> {
         let fd = self.0.remove(&fd)?;
         // F_SETFD fails for a closed descriptor only.
-        nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).ok()?;
+        nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))
+            .ok()?;
         Some(fd)
     }
 
@@ -83,7 +87,10 @@ pub enum Forked {
 pub fn fork() -> io::Result<Forked> {
     let threads = std::fs::read_dir("/proc/self/task")?.count();
     if threads != 1 {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, format!("fork in a process of {threads} threads")));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("fork in a process of {threads} threads"),
+        ));
     }
     // SAFETY: this thread is the only one, so no lock of another thread (the allocator's, stdio's) is held in the child.
     match unsafe { nix::unistd::fork() }? {

@@ -1,12 +1,20 @@
 //! Kernel objects as RAII: mounts, locks, processes, in-root paths, atomic writes, sockets, pipes, terminals.
 //!
 //! The only crate of the workspace with `unsafe`. It knows files, processes and mounts, and nothing of containers.
-#![expect(unsafe_code, reason = "this crate is where unsafe code is allowed; every block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "this crate is where unsafe code is allowed; every block says why it is sound"
+)]
 
+pub mod boot;
 pub mod daemon;
+pub mod fs;
+pub mod lock;
 pub mod mount;
 pub mod mountinfo;
+pub mod pidfd;
 pub mod pipe;
+pub mod process;
 pub mod root;
 pub mod socket;
 pub mod tty;

@@ -91,7 +91,13 @@ pub fn make_fifo(path: &Path, mode: u32) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(e) => return Err(e.into()),
     }
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::from_raw_mode(mode), 0)?;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::FileType::Fifo,
+        Mode::from_raw_mode(mode),
+        0,
+    )?;
     Ok(rustix::fs::open(
         path,
         OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW,
@@ -132,7 +138,10 @@ mod tests {
         assert_eq!(read(&fifo, &mut buffer).unwrap(), Read::Bytes(6));
         assert_eq!(read(&fifo, &mut buffer).unwrap(), Read::WouldBlock);
         drop(fifo);
-        assert_eq!(write_fifo(&path, b"x").unwrap_err().raw_os_error(), Some(Errno::NXIO.raw_os_error()));
+        assert_eq!(
+            write_fifo(&path, b"x").unwrap_err().raw_os_error(),
+            Some(Errno::NXIO.raw_os_error())
+        );
     }
 
     #[test]

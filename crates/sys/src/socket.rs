@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, Shutdown,
-    SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
 };
 
 /// What sun_path holds besides its terminating NUL.
@@ -45,8 +45,12 @@ impl PacketSocket {
     /// # Errors
     /// `NotFound`, `ConnectionRefused` where nobody listens, and what else connect(2) says.
     pub fn connect(path: &Path) -> io::Result<Self> {
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         if path.as_os_str().len() <= PATH_MAX {
             rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         } else {
@@ -67,7 +71,12 @@ impl PacketSocket {
         let parts = [IoSlice::new(head), IoSlice::new(body)];
         let mut control = SendAncillaryBuffer::default();
         loop {
-            return match rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            return match rustix::net::sendmsg(
+                &self.0,
+                &parts,
+                &mut control,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
                 Ok(_) => Ok(true),
                 // ENOBUFS: the kernel is short of socket memory for now; it is a full buffer to us.
                 Err(Errno::AGAIN | Errno::NOBUFS) => Ok(false),
@@ -85,11 +94,17 @@ impl PacketSocket {
         let mut parts = [IoSliceMut::new(head), IoSliceMut::new(body)];
         let mut control = RecvAncillaryBuffer::default();
         loop {
-            return match rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::DONTWAIT) {
+            return match rustix::net::recvmsg(
+                &self.0,
+                &mut parts,
+                &mut control,
+                RecvFlags::DONTWAIT,
+            ) {
                 Ok(got) if got.bytes == 0 => Ok(Received::End),
-                Ok(got) => {
-                    Ok(Received::Packet { len: got.bytes, truncated: got.flags.contains(ReturnFlags::TRUNC) })
-                }
+                Ok(got) => Ok(Received::Packet {
+                    len: got.bytes,
+                    truncated: got.flags.contains(ReturnFlags::TRUNC),
+                }),
                 Err(Errno::AGAIN) => Ok(Received::WouldBlock),
                 Err(Errno::INTR) => continue,
                 Err(e) => Err(e.into()),
@@ -129,7 +144,12 @@ impl AsFd for PacketSocket {
 /// # Errors
 /// What socketpair(2) says.
 pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// A listening, non-blocking AF_UNIX socket at a path; the path is unlinked on drop.
@@ -162,8 +182,11 @@ impl Listener {
     fn bind(path: &Path, kind: SocketType, mode: u32) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory =
-            rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let directory = rustix::fs::open(
+            parent,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             kind,
@@ -249,7 +272,12 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
-        match rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut name)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
             Err(Errno::INTR) => {}
             other => break other?,
         }
@@ -269,7 +297,12 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 /// # Errors
 /// What connect(2) and sendmsg(2) say.
 pub fn send_fd(path: &Path, name: &OsStr, fd: BorrowedFd<'_>) -> io::Result<()> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -302,7 +335,10 @@ mod tests {
         let server = listener.accept().unwrap().unwrap();
         assert!(server.send(&[2], b"hello").unwrap());
         let (mut head, mut body) = ([0], [0; 16]);
-        assert_eq!(client.receive(&mut head, &mut body).unwrap(), Received::Packet { len: 6, truncated: false });
+        assert_eq!(
+            client.receive(&mut head, &mut body).unwrap(),
+            Received::Packet { len: 6, truncated: false }
+        );
         assert_eq!((head[0], &body[..5]), (2, &b"hello"[..]));
         assert_eq!(client.receive(&mut head, &mut body).unwrap(), Received::WouldBlock);
         server.close();
@@ -321,7 +357,10 @@ mod tests {
         assert!(server.send(&[2], b"last words").unwrap());
         server.close();
         let (mut head, mut body) = ([0], [0; 4]);
-        assert_eq!(client.receive(&mut head, &mut body).unwrap(), Received::Packet { len: 5, truncated: true });
+        assert_eq!(
+            client.receive(&mut head, &mut body).unwrap(),
+            Received::Packet { len: 5, truncated: true }
+        );
         assert_eq!(client.receive(&mut head, &mut body).unwrap(), Received::End);
     }
 
