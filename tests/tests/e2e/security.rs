@@ -1,0 +1,164 @@
+//! Capabilities, seccomp, masks, privilege: what podman's defaults would give, and what flags change.
+
+use dhow_tests::{BASE, TestEnv, requires};
+
+/// podman's eleven default capabilities as a mask.
+const DEFAULT_CAPS: u64 = 0x0000_0000_8004_25fb & !(1 << 29);
+
+#[track_caller]
+fn caps(env: &TestEnv, flags: &str, field: &str) -> u64 {
+    let text = env.ok(&format!("run --rm {flags} {BASE} probe status {field}"));
+    u64::from_str_radix(&text, 16).unwrap_or_else(|_| panic!("{text:?} is no mask"))
+}
+
+#[test]
+fn the_default_capabilities() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    let expected = caps(&env, "", "CapBnd");
+    for (number, name, present) in [
+        (0, "CHOWN", true),
+        (1, "DAC_OVERRIDE", true),
+        (3, "FOWNER", true),
+        (4, "FSETID", true),
+        (5, "KILL", true),
+        (6, "SETGID", true),
+        (7, "SETUID", true),
+        (8, "SETPCAP", true),
+        (10, "NET_BIND_SERVICE", true),
+        (18, "SYS_CHROOT", true),
+        (31, "SETFCAP", true),
+        (12, "NET_ADMIN", false),
+        (16, "SYS_MODULE", false),
+        (19, "SYS_PTRACE", false),
+        (21, "SYS_ADMIN", false),
+        (27, "MKNOD", false),
+        (29, "AUDIT_WRITE", false),
+    ] {
+        assert_eq!(expected >> number & 1 == 1, present, "{name} in {expected:x}");
+    }
+    assert_eq!(expected & !DEFAULT_CAPS, 0, "{expected:x}");
+    assert_eq!(caps(&env, "", "CapEff"), expected);
+    assert_eq!(caps(&env, "", "CapInh"), 0, "nothing is inheritable (CVE-2022-27649)");
+    assert_eq!(caps(&env, "--user 1000", "CapEff"), 0);
+    assert_eq!(caps(&env, "--user 1000", "CapAmb"), 0);
+}
+
+#[test]
+fn capabilities_added_and_dropped() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    assert_eq!(caps(&env, "--cap-drop all", "CapBnd"), 0);
+    assert_eq!(caps(&env, "--cap-drop ALL --cap-add net_admin", "CapEff"), 1 << 12);
+    assert_eq!(caps(&env, "--cap-drop CAP_CHOWN", "CapEff") & 1, 0);
+    assert_ne!(caps(&env, "--cap-add SYS_PTRACE,MKNOD", "CapEff") & (1 << 19 | 1 << 27), 0);
+    assert_eq!(
+        caps(&env, "--user 1000 --cap-add net_admin", "CapEff"),
+        1 << 12,
+        "an added one reaches a plain user, as in podman"
+    );
+    let own = std::fs::read_to_string("/proc/self/status").expect("/proc");
+    let own =
+        own.lines().find_map(|line| line.strip_prefix("CapBnd:")).expect("it is there").trim();
+    assert_eq!(
+        caps(&env, "--cap-add all", "CapBnd"),
+        u64::from_str_radix(own, 16).expect("a mask")
+    );
+    env.fails(&format!("run --rm --cap-add NO_SUCH {BASE} true"), 125, "NO_SUCH");
+    env.fails(&format!("run --rm --cap-drop NO_SUCH {BASE} true"), 125, "NO_SUCH");
+    env.fails(&format!("run --rm --cap-add CHOWN --cap-drop CHOWN {BASE} true"), 125, "CHOWN");
+}
+
+#[test]
+fn privileged() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    assert_eq!(env.ok(&format!("run --rm --privileged {BASE} probe status Seccomp")), "0");
+    assert_eq!(caps(&env, "--privileged", "CapEff") >> 21 & 1, 1);
+    let mounts = env.ok(&format!("run --rm --privileged {BASE} cat /proc/self/mountinfo"));
+    assert!(!mounts.contains(" /proc/kcore "), "nothing is masked: {mounts}");
+    let devices = env.ok(&format!("run --rm --privileged {BASE} ls /dev"));
+    assert!(
+        devices.contains("loop") || devices.contains("kmsg") || devices.contains("vda"),
+        "the host's devices: {devices}"
+    );
+}
+
+#[test]
+fn seccomp() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    assert_eq!(env.ok(&format!("run --rm {BASE} probe status Seccomp")), "2");
+    assert_eq!(
+        env.ok(&format!("run --rm --security-opt seccomp=unconfined {BASE} probe status Seccomp")),
+        "0"
+    );
+    assert_ne!(env.dhow(&format!("run --rm {BASE} unshare -U true")).run().code, 0);
+    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#;
+    let file = env.write("profile.json", profile);
+    let output = env.dhow(&format!("run --rm --security-opt seccomp={file} {BASE} mkdir /x")).run();
+    assert!(output.code == 1 && output.stderr.contains("not permitted"), "{}", output.both());
+    env.fails(&format!("run --rm --security-opt seccomp=/no/such {BASE} true"), 125, "/no/such");
+    let broken = env.write("broken.json", "{");
+    env.fails(&format!("run --rm --security-opt seccomp={broken} {BASE} true"), 125, "broken.json");
+}
+
+#[test]
+fn no_new_privileges_and_unknown_options() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    assert_eq!(env.ok(&format!("run --rm {BASE} probe status NoNewPrivs")), "0");
+    for option in ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"] {
+        assert_eq!(
+            env.ok(&format!("run --rm --security-opt {option} {BASE} probe status NoNewPrivs")),
+            "1",
+            "{option}"
+        );
+    }
+    env.ok(&format!("run --rm --security-opt label=disable {BASE} true"));
+    env.fails(&format!("run --rm --security-opt nonsense=1 {BASE} true"), 125, "nonsense");
+    env.ok(&format!("run --rm --security-opt apparmor=unconfined {BASE} true"));
+}
+
+#[test]
+fn masked_and_read_only_paths() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    assert_eq!(env.ok(&format!("run --rm {BASE} sh -c 'wc -c < /proc/kcore; touch /proc/sys/kernel/x 2>/dev/null; ls /proc/acpi /sys/firmware 2>/dev/null | grep -v : | wc -w'")), "0\n0");
+    let output =
+        env.dhow(&format!("run --rm {BASE} sh -c 'echo x > /proc/sys/kernel/hostname'")).run();
+    assert!(output.stderr.contains("Read-only"), "{}", output.both());
+    assert_eq!(env.ok(&format!("run --rm --security-opt mask=/data:/home {BASE} sh -c 'ls /data /home | grep -v : | wc -w'")), "0");
+    let mounts =
+        env.ok(&format!("run --rm --security-opt unmask=ALL {BASE} cat /proc/self/mountinfo"));
+    assert!(!mounts.contains(" /proc/kcore ") && !mounts.contains(" /sys/firmware "), "{mounts}");
+    let mounts = env
+        .ok(&format!("run --rm --security-opt unmask=/proc/kcore {BASE} cat /proc/self/mountinfo"));
+    assert!(!mounts.contains(" /proc/kcore ") && mounts.contains(" /proc/keys "), "{mounts}");
+    let sys = env.ok(&format!("run --rm {BASE} cat /proc/self/mountinfo"));
+    assert!(sys.lines().any(|line| line.contains(" /sys ") && line.contains(" ro,")), "{sys}");
+}
+
+#[test]
+fn cgroups_cannot_be_changed_from_inside() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    let output = env.ok(&format!("run --rm {BASE} sh -c 'find /sys/fs/cgroup -type d -maxdepth 2 | while read d; do mkdir $d/made 2>/dev/null && echo $d; done; true'"));
+    assert_eq!(output, "");
+}
+
+#[test]
+fn users_are_looked_up_inside_the_root_only() {
+    requires!("root", "overlay", "runc");
+    let env = TestEnv::with_base();
+    let passwd = env.write("passwd", "victim:x:4242:4242::/:/bin/sh\n");
+    let layer = dhow_tests::Layer::new().symlink("etc/passwd", &passwd);
+    let image = dhow_tests::Image::new("localhost/hostile:1")
+        .layer(dhow_tests::image::base_layer())
+        .layer(layer);
+    let archive = env.file("hostile.tar");
+    dhow_tests::Image::write_oci_archive(&[image], archive.as_ref());
+    env.ok(&format!("load -q -i {archive}"));
+    env.fails("run --rm --user victim hostile:1 true", 125, "victim");
+    env.assert_no_containers();
+}
