@@ -25,7 +25,7 @@ fn cgroup(env: &TestEnv, flags: &str, controller: &str, v1: &str, v2: &str) -> S
 fn memory() {
     requires!("root", "overlay", "runc", "memory-cgroup");
     let env = TestEnv::with_base();
-    assert!(
+    assert_eq!(
         cgroup(&env, "--memory 64m", "memory", "memory.limit_in_bytes", "memory.max"),
         (64 << 20).to_string()
     );
