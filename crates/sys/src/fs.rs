@@ -10,8 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod owner;
 mod remove;
 
+pub use owner::change_owner;
 pub use remove::remove_tree;
 
 /// What [`write_atomic`] promises after it has returned.

@@ -15,6 +15,7 @@ pub mod mountinfo;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
+pub mod random;
 pub mod root;
 pub mod socket;
 pub mod tty;
