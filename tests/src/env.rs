@@ -233,6 +233,27 @@ impl TestEnv {
         self.assert_quiet();
     }
 
+    /// Asserts that there is no container any more once what is ending has ended.
+    #[track_caller]
+    pub fn assert_no_containers_soon(&self) {
+        let left = leak::settled_containers(self.path());
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+
+    /// How many layers there are, half-made ones included.
+    pub fn layers(&self) -> usize {
+        leak::names_in(&self.root("layers")).iter().filter(|name| !name.contains("lock")).count()
+    }
+
+    /// Gives up on this environment: it is swept away without being judged.
+    pub fn abandon(self) {
+        leak::kill_all(self.path());
+        leak::unmount_all(self.path());
+        for name in ["root", "run", "tmp"] {
+            std::fs::remove_dir_all(self.path().join(name)).ok();
+        }
+    }
+
     /// Removes every container and image through `dhow`, then lists what is left all the same.
     fn finish(&self) -> Vec<String> {
         if !self.root("").exists() {

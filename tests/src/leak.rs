@@ -13,13 +13,25 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// Everything left once a while has passed: mounts, processes, cgroups, files.
 pub(crate) fn settled(dir: &Path, ids: &[String]) -> Vec<String> {
-    let start = Instant::now();
-    loop {
-        Children::reap();
+    settle(|| {
         let mut left = outside(dir);
         left.extend(cgroups(ids).iter().map(|path| format!("cgroup {}", path.display())));
         left.extend(containers(dir));
         left.extend(images(dir));
+        left
+    })
+}
+
+/// What is left of containers once a while has passed; images may stay.
+pub(crate) fn settled_containers(dir: &Path) -> Vec<String> {
+    settle(|| [outside(dir), containers(dir)].concat())
+}
+
+fn settle(look: impl Fn() -> Vec<String>) -> Vec<String> {
+    let start = Instant::now();
+    loop {
+        Children::reap();
+        let left = look();
         if left.is_empty() || start.elapsed() > SETTLE {
             return left;
         }

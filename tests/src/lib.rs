@@ -4,7 +4,9 @@
 //! own root, run root, home and temporary directory, and on drop asserts that no mount, process, cgroup or file is
 //! left. Nothing here sleeps for a guessed time: [`wait_until`] waits for a level, with a deadline.
 
+pub mod bench;
 mod command;
+pub mod crash;
 mod env;
 pub mod image;
 mod leak;
