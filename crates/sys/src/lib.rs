@@ -18,6 +18,7 @@ pub mod process;
 pub mod random;
 pub mod root;
 pub mod socket;
+pub mod space;
 pub mod tty;
 pub mod watch;
 pub mod xattr;

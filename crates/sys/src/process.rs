@@ -76,6 +76,9 @@ pub struct Spawn {
     pub setsid: bool,
     /// prctl(PR_SET_PDEATHSIG): sent to the child when the *thread* that started it ends.
     pub death_signal: Option<i32>,
+    /// Written to `/proc/self/oom_score_adj` by the child; where the kernel refuses (lowering it takes
+    /// CAP_SYS_RESOURCE), it is not changed.
+    pub oom_score_adj: Option<i32>,
 }
 
 impl Spawn {
@@ -94,6 +97,7 @@ impl Spawn {
             new_process_group: false,
             setsid: false,
             death_signal: None,
+            oom_score_adj: None,
         }
     }
 

@@ -16,7 +16,10 @@ use rustix::io::Errno;
 pub fn change_owner(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     let named = |entry: &Path, e: Errno| {
-        io::Error::new(io::Error::from(e).kind(), format!("{}: {}", path.join(entry).display(), io::Error::from(e)))
+        io::Error::new(
+            io::Error::from(e).kind(),
+            format!("{}: {}", path.join(entry).display(), io::Error::from(e)),
+        )
     };
     let top = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     rustix::fs::chownat(&top, c"", uid, gid, AtFlags::EMPTY_PATH)?;

@@ -32,6 +32,7 @@ struct Plan {
     setsid: bool,
     death_signal: c_int,
     parent: libc::pid_t,
+    oom_score_adj: *const c_char,
     failed: Step,
     errno: c_int,
 }
@@ -89,6 +90,7 @@ struct Prepared {
     new_process_group: bool,
     setsid: bool,
     death_signal: Option<i32>,
+    oom_score_adj: Option<CString>,
 }
 
 impl Prepared {
@@ -123,6 +125,10 @@ impl Prepared {
             new_process_group: spawn.new_process_group,
             setsid: spawn.setsid,
             death_signal: spawn.death_signal,
+            oom_score_adj: spawn
+                .oom_score_adj
+                .map(|n| c_string(OsStr::new(&n.to_string())))
+                .transpose()?,
         })
     }
 
@@ -142,6 +148,7 @@ impl Prepared {
             death_signal: self.death_signal.unwrap_or(0),
             // pids fit: the kernel's limit is 2^22.
             parent: std::process::id().cast_signed(),
+            oom_score_adj: self.oom_score_adj.as_ref().map_or(ptr::null(), |n| n.as_ptr()),
             failed: Step::Nothing,
             errno: 0,
         };
@@ -286,6 +293,9 @@ fn run_plan(plan: &mut Plan) -> Result<(), Step> {
     if plan.death_signal > 0 {
         set_death_signal(plan.death_signal, plan.parent)?;
     }
+    if !plan.oom_score_adj.is_null() {
+        set_oom_score(plan.oom_score_adj);
+    }
     unblock_signals();
     // SAFETY: all three are C strings or null-terminated arrays of them, owned by the suspended parent.
     unsafe { libc::execve(plan.program, plan.argv, plan.envp) };
@@ -332,6 +342,20 @@ fn set_death_signal(signal: c_int, parent: libc::pid_t) -> Result<(), Step> {
         return Err(Step::ParentGone);
     }
     Ok(())
+}
+
+/// Best effort: what the kernel refuses stays as it was.
+fn set_oom_score(score: *const c_char) {
+    // SAFETY: the path is a C string; the descriptor is closed on exec.
+    let fd = unsafe {
+        libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC)
+    };
+    if fd >= 0 {
+        // SAFETY: a C string of the parent's.
+        let length = unsafe { libc::strlen(score) };
+        // SAFETY: `length` bytes of it are readable.
+        unsafe { libc::write(fd, score.cast::<c_void>(), length) };
+    }
 }
 
 /// Everything above the standard streams becomes close-on-exec, then the listed ones are put in their places.

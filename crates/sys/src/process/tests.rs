@@ -159,6 +159,16 @@ fn the_death_signal_follows_the_starting_thread() {
 }
 
 #[test]
+fn the_oom_score_is_set_or_stays() {
+    let mut spawn = Spawn::new("/bin/cat").arg("/proc/self/oom_score_adj");
+    spawn.oom_score_adj = Some(345);
+    assert_eq!(said(spawn), "345\n");
+    let mut spawn = Spawn::new("/bin/cat").arg("/proc/self/oom_score_adj");
+    spawn.oom_score_adj = Some(123_456);
+    assert!(said(spawn).trim().parse::<i32>().unwrap() <= 1000);
+}
+
+#[test]
 fn a_lock_held_by_us_is_not_the_childs() {
     use crate::lock::{FileLock, LockMode};
     let dir = tempfile::tempdir().unwrap();
