@@ -1,0 +1,397 @@
+#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
+//! Layers out of tars: what is made, and what an archive cannot do.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+use super::*;
+use crate::archive::{Entry, Kind};
+use crate::testing::*;
+
+#[test]
+fn a_layer_has_all_kinds_of_files_and_what_belongs_to_them() {
+    let store = Store::new();
+    let (mut setuid, data) = file("bin/su", "suid");
+    (setuid.mode, setuid.uid, setuid.gid) = (0o4755, 7, 8);
+    setuid.mtime = (1_000_000_000, 5);
+    setuid.xattrs = vec![
+        (b"user.k".to_vec(), b"v\n=".to_vec()),
+        (
+            b"security.capability".to_vec(),
+            b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(),
+        ),
+    ];
+    let (mut device, _) = file("null", "");
+    (device.kind, device.device, device.mode, device.size) = (Kind::Character, (1, 3), 0o666, 0);
+    let (mut sticky, _) = dir("./tmp/");
+    (sticky.mode, sticky.mtime) = (0o1777, (5, 0));
+    let mut fifo = Entry::new("pipe", Kind::Fifo);
+    fifo.mode = 0o622;
+    let entries = [
+        (sticky, vec![]),
+        dir("bin"),
+        (setuid, data),
+        link(Kind::HardLink, "bin/sudo", "/bin/su"),
+        link(Kind::Symlink, "sh", "../../bin/su"),
+        (device, vec![]),
+        (fifo, vec![]),
+        file("/tmp/inside", "x"),
+    ];
+    let lease = store.storage.lease().unwrap();
+    let layer = apply(&lease, None, &entries).unwrap();
+    let diff = store.storage.layer_diff(&layer.chain);
+    assert_eq!(
+        tree(&diff),
+        expected(&[
+            ("bin", "d"),
+            ("bin/su", "=suid"),
+            ("bin/sudo", "=suid"),
+            ("null", "c"),
+            ("pipe", "p"),
+            ("sh", "->../../bin/su"),
+            ("tmp", "d"),
+            ("tmp/inside", "=x"),
+        ])
+    );
+    let su = fs::metadata(diff.join("bin/su")).unwrap();
+    assert_eq!((su.mode() & 0o7777, su.uid(), su.gid(), su.nlink()), (0o4755, 7, 8, 2));
+    assert_eq!((su.mtime(), su.mtime_nsec()), (1_000_000_000, 5));
+    let su = fs::File::open(diff.join("bin/su")).unwrap();
+    assert_eq!(dhow_sys::xattr::get(&su, "user.k").unwrap().unwrap(), b"v\n=");
+    let capability = dhow_sys::xattr::get(&su, "security.capability").unwrap().unwrap();
+    assert_eq!(capability[0], 1);
+    let tmp = fs::metadata(diff.join("tmp")).unwrap();
+    assert_eq!((tmp.mode() & 0o7777, tmp.mtime()), (0o1777, 5), "set after its content");
+    assert!(fs::metadata(diff.join("pipe")).unwrap().file_type().is_fifo());
+    assert_eq!(layer.size, 5);
+    assert_eq!(store.storage.layer(&layer.chain).unwrap(), layer);
+    drop(lease);
+    store.assert_clean();
+}
+
+/// Each of these reaches outside, or means to.
+#[test]
+fn an_archive_does_not_escape() {
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    let target = outside.path().to_str().unwrap().to_owned();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "safe").unwrap();
+    let victim_text = victim.to_str().unwrap().to_owned();
+    let up = format!("{}{}", "../".repeat(30), &target[1..]);
+    let deep = format!("{}{}", "../".repeat(30), &victim_text[1..]);
+    let attacks: Vec<Vec<(Entry, Vec<u8>)>> = vec![
+        vec![file("../victim", "bad")],
+        vec![file("a/../../victim", "bad")],
+        vec![link(Kind::Symlink, "d", &target), file("d/victim", "bad")],
+        vec![link(Kind::Symlink, "d", &up), file("d/victim", "bad")],
+        vec![link(Kind::Symlink, "d", "/proc/self/root"), file(&format!("d{victim_text}"), "bad")],
+        vec![link(Kind::Symlink, "f", &victim_text), file("f", "bad")],
+        vec![link(Kind::HardLink, "f", &victim_text), file("f", "bad")],
+        vec![link(Kind::HardLink, "f", &deep), file("f", "bad")],
+        vec![
+            link(Kind::Symlink, "s", &victim_text),
+            link(Kind::HardLink, "h", "s"),
+            file("h", "bad"),
+        ],
+        vec![
+            link(Kind::Symlink, "d", &target),
+            link(Kind::HardLink, "h", "d/victim"),
+            file("h", "bad"),
+        ],
+        vec![link(Kind::Symlink, "d", &target), dir("d"), file("d/victim", "bad")],
+        vec![link(Kind::Symlink, "d", &target), file("d/.wh.victim", "")],
+        vec![link(Kind::Symlink, "d", &target), file("d/.wh..wh..opq", "")],
+        vec![dir("d"), file("d/x", ""), link(Kind::Symlink, "d", &target), file("d/victim", "bad")],
+        vec![file(".wh...", "")],
+        vec![file("x/.wh..", "")],
+    ];
+    let base = [link(Kind::Symlink, "low", &target), dir("real")];
+    for (n, entries) in attacks.iter().enumerate() {
+        let store = Store::new();
+        let lease = store.storage.lease().unwrap();
+        let below = apply(&lease, None, &base).unwrap();
+        for parent in [None, Some(&below.chain)] {
+            let result = apply(&lease, parent, entries);
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "safe", "attack {n}: {result:?}");
+            assert_eq!(fs::metadata(&victim).unwrap().nlink(), 1, "attack {n}");
+            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "attack {n}");
+        }
+    }
+}
+
+#[test]
+fn a_lower_layers_link_cannot_lead_outside_either() {
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let target = outside.path().to_str().unwrap();
+    let below = apply(&lease, None, &[link(Kind::Symlink, "low", target)]).unwrap();
+    let above = apply(&lease, Some(&below.chain), &[file("low/x", "in")]).unwrap();
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    let inside = store.storage.layer_diff(&above.chain).join(&target[1..]).join("x");
+    assert_eq!(fs::read_to_string(inside).unwrap(), "in", "the link's target, inside the root");
+}
+
+#[test]
+fn what_no_honest_archive_has_is_refused_and_leaves_nothing() {
+    let mut device = Entry::new("w", Kind::Character);
+    device.device = (0, 0);
+    let long = format!("{}/f", "n".repeat(256));
+    let deep = "d/".repeat(2000) + "f";
+    let cases: Vec<(&str, Vec<(Entry, Vec<u8>)>)> = vec![
+        ("..", vec![file("a/../b", "")]),
+        ("has no name", vec![file("a/.wh.", "")]),
+        ("below a whiteout", vec![file(".wh.a/b", "")]),
+        ("overlay's mark", vec![(device, vec![])]),
+        ("long name", vec![file(&long, "")]),
+        ("long path", vec![file(&deep, "")]),
+        ("hard link to nothing", vec![link(Kind::HardLink, "a", "b")]),
+        ("hard link to a directory", vec![dir("d"), link(Kind::HardLink, "a", "d")]),
+        ("hard link to the root", vec![link(Kind::HardLink, "a", "/")]),
+        ("root as a file", vec![file(".", "")]),
+        ("empty link", vec![link(Kind::Symlink, "a", "")]),
+    ];
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    for (what, entries) in cases {
+        let error = apply(&lease, None, &entries).unwrap_err();
+        assert!(
+            matches!(error, Error::Hostile { .. } | Error::TooLarge { .. }),
+            "{what}: {error} {error:?}"
+        );
+    }
+    assert_eq!(fs::read_dir(store.storage.layers()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(lease.dir()).unwrap().count(), 1, "the list of needs");
+}
+
+#[test]
+fn overlay_marks_in_an_archive_have_no_effect() {
+    let (mut entry, _) = dir("d");
+    entry.xattrs = vec![
+        (b"trusted.overlay.opaque".to_vec(), b"y".to_vec()),
+        (b"trusted.overlay.redirect".to_vec(), b"/etc".to_vec()),
+        (b"user.overlay.opaque".to_vec(), b"y".to_vec()),
+        (b"trusted.mine".to_vec(), b"1".to_vec()),
+    ];
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let layer = apply(&lease, None, &[(entry, vec![])]).unwrap();
+    let made = fs::File::open(store.storage.layer_diff(&layer.chain).join("d")).unwrap();
+    assert_eq!(dhow_sys::xattr::list(&made).unwrap(), ["trusted.mine"]);
+}
+
+#[test]
+fn wrong_digests_are_refused() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let (good, other) = (tar(&[file("a", "1")]), tar(&[file("a", "2")]));
+    let lying = LayerSource::new(diff_id(&good), || Ok(other.as_slice()));
+    let error = lease.apply(None, &lying, &Limits::default()).unwrap_err();
+    assert!(matches!(error, Error::DigestMismatch { what: "layer", .. }), "{error}");
+    let compressed = zstd::encode_all(good.as_slice(), 1).unwrap();
+    let open = || Ok(compressed.as_slice());
+    let lying = LayerSource::new(diff_id(&good), open).with_digest(Digest::of("else"));
+    assert!(lease.apply(None, &lying, &Limits::default()).is_err());
+    assert_eq!(fs::read_dir(store.storage.layers()).unwrap().count(), 0);
+    let honest = LayerSource::new(diff_id(&good), open).with_digest(Digest::of(&compressed));
+    lease.apply(None, &honest, &Limits::default()).unwrap();
+    let truncated = LayerSource::new(diff_id(&other), || Ok(&other[..700]));
+    assert!(matches!(
+        lease.apply(None, &truncated, &Limits::default()).unwrap_err(),
+        Error::Archive { .. }
+    ));
+}
+
+#[test]
+fn whiteouts_hide_what_is_below_and_nothing_else() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let base = apply(
+        &lease,
+        None,
+        &[dir("d"), file("d/a", "1"), file("d/b", "1"), dir("o"), file("o/x", "1"), file("f", "1")],
+    )
+    .unwrap();
+    let top = apply(
+        &lease,
+        Some(&base.chain),
+        &[
+            file("d/.wh.a", ""),
+            file("d/.wh.never", ""),
+            file("gone/.wh.x", ""),
+            file("o/new", "2"),
+            file("o/.wh..wh..opq", ""),
+            file(".wh.f", ""),
+            file("f", "2"),
+            file(".wh..wh.plnk", ""),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        tree(&store.storage.layer_diff(&top.chain)),
+        expected(&[("d", "d"), ("d/a", "W"), ("f", "=2"), ("o", "O"), ("o/new", "=2")])
+    );
+    let again = apply(
+        &lease,
+        Some(&top.chain),
+        &[file(".wh.d", ""), dir("d"), file("d/c", "3"), file(".wh.o", "")],
+    )
+    .unwrap();
+    assert_eq!(
+        tree(&store.storage.layer_diff(&again.chain)),
+        expected(&[("d", "O"), ("d/c", "=3"), ("o", "W")])
+    );
+    let all =
+        apply(&lease, Some(&base.chain), &[file(".wh..wh..opq", ""), file("d/z", "4")]).unwrap();
+    assert_eq!(
+        tree(&store.storage.layer_diff(&all.chain)),
+        expected(&[("d", "O"), ("d/z", "=4"), ("f", "W"), ("o", "W")])
+    );
+}
+
+#[test]
+fn parents_and_link_targets_come_from_below() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let (mut tmp, _) = dir("tmp");
+    (tmp.mode, tmp.uid, tmp.mtime) = (0o1777, 5, (77, 0));
+    let base = apply(
+        &lease,
+        None,
+        &[
+            (tmp, vec![]),
+            dir("usr"),
+            dir("usr/bin"),
+            file("usr/bin/tool", "tool"),
+            link(Kind::Symlink, "bin", "usr/bin"),
+        ],
+    )
+    .unwrap();
+    let middle = apply(&lease, Some(&base.chain), &[dir("etc")]).unwrap();
+    let top = apply(
+        &lease,
+        Some(&middle.chain),
+        &[
+            file("tmp/x", "1"),
+            file("bin/new", "2"),
+            link(Kind::HardLink, "bin/alias", "bin/tool"),
+            file("plain/dir/y", "3"),
+        ],
+    )
+    .unwrap();
+    let diff = store.storage.layer_diff(&top.chain);
+    assert_eq!(
+        tree(&diff),
+        expected(&[
+            ("plain", "d"),
+            ("plain/dir", "d"),
+            ("plain/dir/y", "=3"),
+            ("tmp", "d"),
+            ("tmp/x", "=1"),
+            ("usr", "d"),
+            ("usr/bin", "d"),
+            ("usr/bin/alias", "=tool"),
+            ("usr/bin/new", "=2"),
+            ("usr/bin/tool", "=tool"),
+        ])
+    );
+    let tmp = fs::metadata(diff.join("tmp")).unwrap();
+    assert_eq!((tmp.mode() & 0o7777, tmp.uid(), tmp.mtime()), (0o1777, 5, 77));
+    let (tool, alias) = (diff.join("usr/bin/tool"), diff.join("usr/bin/alias"));
+    assert_eq!(fs::metadata(tool).unwrap().ino(), fs::metadata(alias).unwrap().ino());
+}
+
+#[test]
+fn sparse_files_and_zeros_take_no_room() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let mut zeros = Entry::new("zeros", Kind::File);
+    zeros.size = 8 << 20;
+    let mut data = vec![0; 8 << 20];
+    data[5 << 20] = 1;
+    let layer = apply(&lease, None, &[(zeros, data.clone())]).unwrap();
+    let made = store.storage.layer_diff(&layer.chain).join("zeros");
+    assert!(fs::read(&made).unwrap() == data);
+    let blocks = fs::metadata(&made).unwrap().blocks();
+    assert!(blocks < 1024, "{blocks} blocks");
+}
+
+#[test]
+fn a_whole_image_at_once_and_only_once() {
+    let store = Store::new();
+    let tars: Vec<Vec<u8>> = (0..12)
+        .map(|n| {
+            let name = format!("d/f{n}");
+            let previous = format!("d/f{}", n - 1);
+            let mut entries = vec![file(&name, &n.to_string())];
+            if n > 0 {
+                // Each needs the one below it.
+                entries.push(link(Kind::HardLink, &format!("d/link{n}"), &previous));
+                entries.push(file(&format!("d/.wh.link{}", n - 1), ""));
+            }
+            tar(&entries)
+        })
+        .collect();
+    let sources: Vec<LayerSource<'_>> = tars.iter().map(|tar| source(tar)).collect();
+    let other = Storage::open_with(store.storage.root(), store.storage.options()).unwrap();
+    // Two at a time, as two processes would.
+    let (first, second) = std::thread::scope(|scope| {
+        let apply = |storage: &Storage| {
+            storage.lease().unwrap().apply_all(&sources, &Limits::default()).unwrap()
+        };
+        let first = scope.spawn(move || apply(&store.storage.clone()));
+        let second = apply(&other);
+        (first.join().unwrap(), second)
+    });
+    assert_eq!(first, second);
+    let chains: Vec<ChainId> = first.iter().map(|layer| layer.chain).collect();
+    assert_eq!(fs::read_dir(other.layers()).unwrap().count(), 12);
+    let never = LayerSource::new(*sources[0].diff_id(), || -> io::Result<&[u8]> {
+        panic!("opened although it is there")
+    });
+    other.lease().unwrap().apply_all(&[never], &Limits::default()).unwrap();
+    assert_eq!(fs::read_dir(other.tmp()).unwrap().count(), 0);
+    other.confirm(&chains).unwrap();
+}
+
+#[test]
+fn a_failing_layer_takes_those_above_it_along_but_not_those_below() {
+    let store = Store::new();
+    let (good, bad) = (tar(&[file("a", "1")]), tar(&[file("../a", "2")]));
+    let sources = [source(&good), source(&bad), source(&good)];
+    let error = store.storage.lease().unwrap().apply_all(&sources, &Limits::default()).unwrap_err();
+    assert!(matches!(error, Error::Hostile { .. }), "the cause, not its consequence: {error}");
+    assert_eq!(fs::read_dir(store.storage.layers()).unwrap().count(), 1);
+    store.assert_clean();
+}
+
+#[test]
+fn a_broken_layer_directory_is_replaced() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let layer = apply(&lease, None, &[file("a", "1")]).unwrap();
+    fs::write(store.storage.layer_path(&layer.chain).join(RECORD), "{").unwrap();
+    assert!(matches!(store.storage.layer(&layer.chain).unwrap_err(), Error::Corrupt { .. }));
+    apply(&lease, None, &[file("a", "1")]).unwrap();
+    assert_eq!(store.storage.layer(&layer.chain).unwrap(), layer);
+    let missing = ChainId::from(Digest::of("none"));
+    assert!(matches!(
+        apply(&lease, Some(&missing), &[]).unwrap_err(),
+        Error::NotFound { what: "layer", .. }
+    ));
+}
+
+#[test]
+fn an_import_learns_its_diff_id() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let tar = tar(&[file("a", "1")]);
+    let layer = lease.apply_unnamed(None, tar.as_slice(), &Limits::default()).unwrap();
+    assert_eq!(layer.diff_id, diff_id(&tar));
+    let again = lease.apply_unnamed(None, tar.as_slice(), &Limits::default()).unwrap();
+    assert_eq!(layer, again);
+    let mut out = Vec::new();
+    store.storage.layer_tar(&layer.chain, &mut out).unwrap();
+    let copy = lease.apply_unnamed(Some(&layer.chain), out.as_slice(), &Limits::default()).unwrap();
+    assert_eq!(tree(&store.storage.layer_diff(&copy.chain)), expected(&[("a", "=1")]));
+}
