@@ -8,6 +8,7 @@
 //! ports) says so with the same empty value that podman prints for a container that does not use it.
 
 mod container;
+mod image;
 mod info;
 mod ps;
 mod time;
@@ -18,10 +19,14 @@ pub use container::{
     HealthState, HostConfig, InspectConfig, InspectMount, InspectUlimit, LogConfigShown,
     NetworkSettings, RestartPolicyShown,
 };
+pub use image::{
+    DiffReport, HistoryRow, ImageInspect, ImageRootFs, ImageRow, ImagesReport, LoadedImage,
+    RemovedImage,
+};
 pub use info::{
     ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security,
     StoreInfo,
 };
-pub use ps::{Namespaces, PortMapping, PsRow, PsSize};
+pub use ps::{Namespaces, PortMapping, PsReport, PsRow, PsSize};
 pub use time::Time;
 pub use version::{Version, VersionSide};

@@ -99,6 +99,11 @@ impl CapSet {
             .map(|(_, (name, _))| *name)
     }
 
+    /// The full names of what a container gets that asks for nothing.
+    pub fn default_names() -> &'static [&'static str] {
+        &DEFAULT
+    }
+
     fn with(self, other: CapSet) -> CapSet {
         CapSet(self.0 | other.0)
     }

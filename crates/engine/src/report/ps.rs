@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::time::{Time, unix_seconds};
 
+/// The containers there are.
+#[derive(Debug, Default)]
+pub struct PsReport {
+    /// In the order they were created.
+    pub rows: Vec<PsRow>,
+    /// One for each container whose records cannot be read.
+    pub errors: Vec<crate::Error>,
+}
+
 /// One container as `ps` lists it.
 ///
 /// The words "Up 3 minutes" and "5 days ago" are not here: they depend on the moment of printing.
