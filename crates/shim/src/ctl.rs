@@ -71,8 +71,10 @@ impl FromStr for Control {
 }
 
 /// Puts lines together from what reads of a FIFO give.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
+    /// Stands before each line in thought.
+    prefix: &'static str,
     pending: Vec<u8>,
     /// A line went on for longer than any message: it is skipped up to its end.
     skipping: bool,
@@ -81,6 +83,18 @@ pub struct Lines {
 impl Lines {
     /// No message is longer.
     const LONGEST: usize = 199;
+
+    /// Lines of `ctl`.
+    #[must_use]
+    pub fn ctl() -> Self {
+        Lines { prefix: "", pending: Vec::new(), skipping: false }
+    }
+
+    /// Lines of `winsz`, `ROWS COLUMNS`: all are resizes.
+    #[must_use]
+    pub fn winsz() -> Self {
+        Lines { prefix: "1 ", ..Self::ctl() }
+    }
 
     /// Takes what was read; gives the lines that are complete, each on its own (a bad one does not spoil the next).
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<Control, Unknown>> {
@@ -96,7 +110,7 @@ impl Lines {
                 self.pending.extend_from_slice(text);
             }
             if ended {
-                let line = String::from_utf8_lossy(&self.pending).into_owned();
+                let line = format!("{}{}", self.prefix, String::from_utf8_lossy(&self.pending));
                 messages.push(if self.skipping { Err(Unknown(line)) } else { line.parse() });
                 self.pending.clear();
                 self.skipping = false;
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn lines_are_put_together_and_a_bad_one_spoils_no_other() {
-        let mut lines = Lines::default();
+        let mut lines = Lines::ctl();
         assert!(lines.push(b"1 33 ").is_empty());
         assert_eq!(
             lines.push(b"101\nrubbish\n2 0 0\n1 3"),
@@ -152,8 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn a_window_size_is_a_resize() {
+        assert_eq!(Lines::winsz().push(b"33 101\n"), [Ok(RESIZE)]);
+    }
+
+    #[test]
     fn an_endless_line_is_skipped_up_to_its_end() {
-        let mut lines = Lines::default();
+        let mut lines = Lines::ctl();
         for _ in 0..100 {
             assert!(lines.push(&[b'1'; 100]).is_empty());
         }

@@ -5,9 +5,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::ForkResult;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions};
 
 /// The descriptors above stderr that this process was started with, owned.
 #[derive(Debug, Default)]
@@ -131,6 +135,22 @@ pub fn lead_session_and_adopt() -> io::Result<()> {
 /// What prctl(2) says.
 pub fn adopt_orphans(on: bool) -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(on)?)
+}
+
+/// Collects the exit status of a child that has ended (`pid`, or any): its pid and how. `None` if none has, or there is no child.
+///
+/// # Errors
+/// What waitpid(2) says; that there is no child is not an error.
+pub fn reap(pid: Option<i32>) -> io::Result<Option<(i32, ExitStatus)>> {
+    let pid = pid.and_then(Pid::from_raw);
+    loop {
+        return match rustix::process::waitpid(pid, WaitOptions::NOHANG) {
+            Ok(ended) => Ok(ended.map(|(pid, status)| (pid.as_raw_nonzero().get(), ExitStatus::from_raw(status.as_raw())))),
+            Err(Errno::CHILD) => Ok(None),
+            Err(Errno::INTR) => continue,
+            Err(e) => Err(e.into()),
+        };
+    }
 }
 
 #[cfg(test)]

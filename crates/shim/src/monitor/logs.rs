@@ -1,0 +1,68 @@
+//! The logs of a container: each chunk of output goes to every file, in that file's format.
+//!
+//! INVARIANT: a log that fails never stops the output; what it lost is counted, and a torn line is ended before the next.
+
+mod file;
+
+use std::io;
+use std::path::PathBuf;
+
+use dhow_shim::attach::Stream;
+use dhow_shim::log::Format;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::options::Log;
+use file::LogFile;
+
+/// All log files of a container.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    files: Vec<LogFile>,
+    zone: TimeZone,
+    sync: bool,
+}
+
+impl Logs {
+    /// Opens them; what is in them stays.
+    pub(crate) fn open(log: &Log) -> Result<Self, (PathBuf, io::Error)> {
+        let mut files = Vec::new();
+        for (format, path) in [(Format::K8sFile, &log.k8s_file), (Format::JsonFile, &log.json_file)]
+        {
+            if let Some(path) = path {
+                files.push(
+                    LogFile::open(path.clone(), format, log.limits)
+                        .map_err(|e| (path.clone(), e))?,
+                );
+            }
+        }
+        // The zone is read from a file: not where nothing is stamped with it.
+        let zone = if log.k8s_file.is_some() { TimeZone::system() } else { TimeZone::UTC };
+        Ok(Logs { files, zone, sync: log.sync })
+    }
+
+    /// Writes what was read from a stream just now.
+    pub(crate) fn write(&mut self, stream: Stream, chunk: &[u8]) {
+        if self.files.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        let offset = self.zone.to_offset(now);
+        for file in &mut self.files {
+            file.write(now, offset, stream, chunk);
+        }
+    }
+
+    /// The files were moved away: goes on in new ones.
+    pub(crate) fn reopen(&mut self) {
+        self.files.iter_mut().for_each(LogFile::reopen);
+    }
+
+    /// Writes what was held back, and has it on the disk unless told not to.
+    pub(crate) fn finish(&mut self) {
+        let now = Timestamp::now();
+        for file in &mut self.files {
+            file.finish(now, self.sync);
+        }
+    }
+}
