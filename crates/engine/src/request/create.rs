@@ -152,9 +152,6 @@ pub struct ProcessOptions {
     pub init: InitOptions,
     /// `--oom-score-adj`, −1000 to 1000.
     pub oom_score_adj: Option<i32>,
-    /// The stdin, stdout and stderr that the monitor gets are passed to the container as they are
-    /// (`--log-driver passthrough`).
-    pub passthrough: bool,
 }
 
 /// An init process in front of the command.

@@ -16,6 +16,11 @@ use super::Invalid;
 pub struct DetachKeys(Vec<u8>);
 
 impl DetachKeys {
+    /// No keys: nothing typed detaches.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The bytes, in order.
     pub fn bytes(&self) -> &[u8] {
         &self.0

@@ -1,7 +1,6 @@
 //! What the other commands can ask for.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +49,9 @@ pub struct AttachRequest {
     pub container: String,
     /// What flows.
     pub streams: Streams,
+    /// The size of the client's terminal, which the container's terminal has from its first instruction on.
+    #[serde(default)]
+    pub window: Option<WindowSize>,
 }
 
 /// `exec`.
@@ -148,9 +150,6 @@ pub struct WaitRequest {
     /// `--condition`: any of these; empty: stopped or exited.
     #[serde(default)]
     pub conditions: Vec<WaitCondition>,
-    /// `--interval`: how often states that nothing announces are looked at.
-    #[serde(default)]
-    pub interval: Option<Duration>,
 }
 
 /// A state to wait for.

@@ -1,0 +1,123 @@
+//! `dhow run`: create, start, be attached, wait, clean up.
+//!
+//! In the foreground this process promises the monitor to do the cleanup itself (`Engine::attend`), which saves a second
+//! process; if it dies, or the user detaches, the promise is void and the monitor's exit command does it.
+
+use std::io;
+
+use anyhow::{Result, bail};
+use dhow_engine::request::{AttachRequest, LogDriver, RemoveRequest, StartRequest, Streams};
+use dhow_engine::{ContainerId, Engine};
+use dhow_sys::tty::is_terminal;
+
+use crate::attached::{Foreground, Manner};
+use crate::commands::create::{command_line, create};
+use crate::context::Context;
+use crate::create_flags::{Attach, CreateFlags};
+use crate::error::{SUCCESS, warn_line};
+use crate::{output, terminal};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "dhow run [OPTIONS] IMAGE [COMMAND [ARG...]]",
+    after_help = "Exit codes: 125 dhow itself failed, 126 the command cannot be executed, 127 it cannot be found,
+any other is the command's own.
+
+Examples:
+  dhow run --rm -it --rootfs /:O sh            a shell in a throwaway copy of this machine's root
+  dhow run --rm IMAGE echo hello
+  dhow run -d --name web -v /srv:/srv:ro --restart on-failure:3 IMAGE
+  dhow run --rm --read-only --cap-drop all --network none -m 256m --cpus 0.5 IMAGE
+  dhow run --rm --env-file vars -u 1000:1000 -w /src -v .:/src IMAGE make"
+)]
+pub(crate) struct Args {
+    /// Leave it running in the background and print its id
+    #[arg(long, short)]
+    detach: bool,
+    /// Pass signals on to it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    sig_proxy: bool,
+    #[command(flatten)]
+    flags: CreateFlags,
+}
+
+pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
+    let attach = std::mem::take(&mut args.flags.attach);
+    if args.detach && !attach.is_empty() {
+        bail!("--attach and --detach exclude each other");
+    }
+    args.flags.interactive |= attach.contains(&Attach::Stdin);
+    let streams = Streams {
+        stdin: args.flags.interactive && (attach.is_empty() || attach.contains(&Attach::Stdin)),
+        stdout: attach.is_empty() || attach.contains(&Attach::Stdout),
+        stderr: attach.is_empty() || attach.contains(&Attach::Stderr),
+    };
+    let request = args.flags.request(&context.environment, &command_line())?;
+    let passthrough = request.logging.driver == LogDriver::Passthrough;
+    if passthrough
+        && [is_terminal(io::stdin()), is_terminal(io::stdout()), is_terminal(io::stderr())]
+            .contains(&true)
+    {
+        // A container that holds our terminal could type into it (TIOCSTI).
+        bail!("--log-driver passthrough cannot be used on a terminal");
+    }
+    let interactive = request.process.terminal && streams.stdin;
+    if interactive && !args.detach && !is_terminal(io::stdin()) {
+        warn_line(
+            "Warning: stdin is not a terminal: --tty and --interactive may not work as expected",
+        );
+    }
+    let engine = context.engine()?;
+    let manner = Manner { streams, detach_keys: request.detach_keys.clone().unwrap_or_default() };
+    if args.detach {
+        let id = create(&engine, &request)?;
+        start_or_remove(&engine, &id, request.auto_remove)?;
+        output::line(id.as_str())?;
+        return Ok(SUCCESS);
+    }
+    // ORDER: caught before there is a container: a signal that comes while it is made is passed on when it runs.
+    let mut foreground = Foreground::new(&engine, args.sig_proxy)?;
+    let id = create(&engine, &request)?;
+    let attendance = engine.attend(id.as_str())?;
+    let started = if passthrough {
+        engine.start(&StartRequest { container: id.to_string() }).map(|_| None)
+    } else {
+        let window = request.process.terminal.then(terminal::own_window).flatten();
+        engine
+            .start_attached(&AttachRequest { container: id.to_string(), streams, window })
+            .map(Some)
+    };
+    let session = match started {
+        Ok(session) => session,
+        Err(e) => {
+            // The error of the start is what the user wants to know.
+            if let Err(cleanup) = attendance.finish() {
+                tracing::debug!(%id, "cleanup after a failed start: {cleanup}");
+            }
+            return Err(e.into());
+        }
+    };
+    let Some(code) = foreground.follow(session, &manner, id.as_str())? else {
+        drop(attendance);
+        return Ok(SUCCESS);
+    };
+    attendance.finish()?;
+    Ok(code)
+}
+
+/// Starts it; with `--rm`, a container that does not start is removed.
+fn start_or_remove(engine: &Engine, id: &ContainerId, auto_remove: bool) -> Result<()> {
+    let Err(e) = engine.start(&StartRequest { container: id.to_string() }) else { return Ok(()) };
+    if auto_remove {
+        let request = RemoveRequest {
+            container: id.to_string(),
+            force: true,
+            volumes: true,
+            ..RemoveRequest::default()
+        };
+        if let Err(cleanup) = engine.remove(&request) {
+            tracing::debug!(%id, "cleanup after a failed start: {cleanup}");
+        }
+    }
+    Err(e.into())
+}
