@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::copy::{MAX_DEPTH, too_deep};
 use crate::error::{Doing, Result};
 use crate::merged::{Found, MergedDir, OPEN_DIR, is_opaque, is_whiteout, read_dir, stat};
+use crate::{ChainId, Storage};
 
 /// One changed path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,18 @@ pub(crate) fn changes(upper: &Path, lower: &[PathBuf], userxattr: bool) -> Resul
     walk.directory(dir.as_fd(), &below, false, 0)?;
     walk.found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(walk.found)
+}
+
+impl Storage {
+    /// What the topmost of these layers changes in those below it; `layers` has the lowest first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`], also for a layer that is not there.
+    pub fn layer_changes(&self, layers: &[ChainId]) -> Result<Vec<Change>> {
+        let mut dirs = layers.iter().rev().map(|chain| self.layer_diff(chain));
+        let Some(top) = dirs.next() else { return Ok(Vec::new()) };
+        changes(&top, &dirs.collect::<Vec<_>>(), self.options().userxattr)
+    }
 }
 
 struct Walk {

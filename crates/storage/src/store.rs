@@ -87,7 +87,7 @@ impl Storage {
     }
 
     /// The directory that overlayfs is given for a layer.
-    pub(crate) fn layer_diff(&self, chain: &ChainId) -> PathBuf {
+    pub fn layer_diff(&self, chain: &ChainId) -> PathBuf {
         self.layer_path(chain).join("diff")
     }
 

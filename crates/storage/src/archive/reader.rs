@@ -186,12 +186,14 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn skip_data(&mut self) -> Result<()> {
-        for length in [self.remaining, self.padding] {
-            let mut rest = self.input.by_ref().take(length);
-            if io::copy(&mut rest, &mut io::sink()).map_err(Error::input)? < length {
-                return Err(Error::archive("it ends within an entry"));
-            }
+        let mut skip = |length| {
+            io::copy(&mut self.input.by_ref().take(length), &mut io::sink()).map_err(Error::input)
+        };
+        if skip(self.remaining)? < self.remaining {
+            return Err(Error::archive("it ends within an entry"));
         }
+        // `umoci insert` leaves out the padding of the last entry; every reader accepts that.
+        skip(self.padding)?;
         (self.remaining, self.padding) = (0, 0);
         Ok(())
     }
