@@ -1,0 +1,222 @@
+//! The OCI image layout (image-spec, `image-layout.md`), as a directory or a tar archive.
+//!
+//! Names. In a tar archive `org.opencontainers.image.ref.name` is an image's name, and a short one is local, as with
+//! podman; what containerd and docker write into `io.containerd.image.name` goes before it, because they put the bare
+//! tag into the other. In a directory a bare word is a tag, as skopeo and umoci mean it, of an image that is named like
+//! the directory.
+
+use std::collections::BTreeMap;
+
+use dhow_storage::Digest;
+use serde::Deserialize;
+
+use super::{Archive, FoundImage, FoundLayer, MAX_DEPTH};
+use crate::config::ImageConfig;
+use crate::document::{self, MAX_DOCUMENT};
+use crate::error::{Error, Result};
+use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::platform::Platform;
+use crate::reference::ImageReference;
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LayoutVersion {
+    image_layout_version: String,
+}
+
+/// The images of a layout: one for each name in its index, one for each entry without a name.
+pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<FoundImage>> {
+    if archive.contains("oci-layout")? {
+        let bytes = archive.read("oci-layout", MAX_DOCUMENT)?;
+        let version: LayoutVersion =
+            document::parse(&bytes).map_err(|why| archive.malformed("oci-layout", why))?;
+        if !version.image_layout_version.starts_with("1.") {
+            return Err(archive.unsupported(
+                "oci-layout",
+                format!("layout version {:?}", version.image_layout_version),
+            ));
+        }
+    }
+    let bytes = archive.read("index.json", MAX_DOCUMENT)?;
+    let index = match manifest::parse(&bytes, manifest::OCI_INDEX) {
+        Ok(Document::Index(index)) => index,
+        Ok(Document::Manifest(_)) => return Err(archive.malformed("index.json", "it is no index")),
+        Err(why) => return Err(archive.malformed("index.json", why)),
+    };
+    group(&index.manifests)
+        .into_iter()
+        .map(|(descriptors, said)| {
+            let names = names(archive, said.as_deref())?;
+            let descriptor = choose(archive, "index.json", &descriptors, platform)?;
+            image(archive, descriptor, names, platform)
+        })
+        .collect()
+}
+
+/// Entries of one name that differ in their platform are one image; any other entry is one by itself.
+fn group(descriptors: &[Descriptor]) -> Vec<(Vec<Descriptor>, Option<String>)> {
+    let mut groups: Vec<(Vec<Descriptor>, Option<String>)> = Vec::new();
+    for descriptor in descriptors {
+        let name = said_name(&descriptor.annotations);
+        let joins = |group: &&mut (Vec<Descriptor>, Option<String>)| {
+            group.1 == name
+                && descriptor.platform.is_some()
+                && group.0.iter().all(|d| d.platform.is_some())
+        };
+        match groups.iter_mut().find(joins) {
+            Some(group) => group.0.push(descriptor.clone()),
+            None => groups.push((vec![descriptor.clone()], name)),
+        }
+    }
+    groups
+}
+
+fn said_name(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let said = annotations.get(CONTAINERD_NAME).or_else(|| annotations.get(REF_NAME))?;
+    (!said.is_empty()).then(|| said.clone())
+}
+
+fn names(archive: &Archive, said: Option<&str>) -> Result<Vec<ImageReference>> {
+    let bad = |error: Error| archive.malformed("index.json", error.to_string());
+    let Some(directory) = archive.directory_name() else {
+        return said.map(ImageReference::local).transpose().map(Vec::from_iter).map_err(bad);
+    };
+    match said {
+        Some(name) if name.contains(['/', ':']) => {
+            Ok(vec![ImageReference::local(name).map_err(bad)?])
+        }
+        // A directory may have a name that no image can have; then the image has none.
+        said => {
+            let tag = said.unwrap_or("latest");
+            Ok(ImageReference::local(&format!("localhost/{directory}:{tag}")).into_iter().collect())
+        }
+    }
+}
+
+/// The entry of an index for `platform`; a single one is taken for what it is.
+fn choose(
+    archive: &Archive,
+    entry: &str,
+    descriptors: &[Descriptor],
+    platform: &Platform,
+) -> Result<Descriptor> {
+    if let [only] = descriptors {
+        return Ok(only.clone());
+    }
+    let ranked = descriptors.iter().filter_map(|d| Some((platform.rank(d.platform.as_ref()?)?, d)));
+    // Of equals the first: max_by_key would take the last.
+    let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    best.map(|(_, descriptor)| descriptor.clone()).ok_or_else(|| {
+        let mut available: Vec<String> = descriptors
+            .iter()
+            .filter_map(|d| d.platform.as_ref())
+            .map(ToString::to_string)
+            .collect();
+        available.dedup();
+        let available = if available.is_empty() {
+            format!("what {entry} does not say")
+        } else {
+            available.join(", ")
+        };
+        Error::NoPlatform {
+            archive: archive.name().to_owned(),
+            wanted: platform.to_string(),
+            available,
+        }
+    })
+}
+
+/// Follows a descriptor through indexes to a manifest, and reads that image's documents.
+fn image(
+    archive: &Archive,
+    mut descriptor: Descriptor,
+    names: Vec<ImageReference>,
+    platform: &Platform,
+) -> Result<FoundImage> {
+    for _ in 0..MAX_DEPTH {
+        let entry = blob(&descriptor.digest);
+        let bytes = read_blob(archive, &descriptor)?;
+        match manifest::parse(&bytes, &descriptor.media_type)
+            .map_err(|why| archive.malformed(&entry, why))?
+        {
+            Document::Manifest(manifest) => return found(archive, &entry, &manifest, bytes, names),
+            Document::Index(index) => {
+                descriptor = choose(archive, &entry, &index.manifests, platform)?;
+            }
+        }
+    }
+    Err(archive.malformed("index.json", "indexes in it are nested too deeply"))
+}
+
+fn found(
+    archive: &Archive,
+    entry: &str,
+    manifest: &Manifest,
+    bytes: Vec<u8>,
+    names: Vec<ImageReference>,
+) -> Result<FoundImage> {
+    if !manifest::is_config(&manifest.config.media_type) {
+        return Err(archive
+            .unsupported(entry, format!("an artifact of type {:?}", manifest.config.media_type)));
+    }
+    let config = read_blob(archive, &manifest.config)?;
+    let config_entry = blob(&manifest.config.digest);
+    let parsed =
+        ImageConfig::parse(&config).map_err(|why| archive.malformed(&config_entry, why))?;
+    if parsed.rootfs.diff_ids.len() != manifest.layers.len() {
+        let why = format!(
+            "{} layers, and its configuration has {}",
+            manifest.layers.len(),
+            parsed.rootfs.diff_ids.len()
+        );
+        return Err(archive.malformed(entry, format!("it has {why}")));
+    }
+    let layers = manifest
+        .layers
+        .iter()
+        .map(|layer| located(archive, entry, layer))
+        .collect::<Result<_>>()?;
+    Ok(FoundImage { names, manifest: bytes, config, parsed, layers })
+}
+
+fn located(archive: &Archive, manifest: &str, layer: &Descriptor) -> Result<FoundLayer> {
+    if !manifest::is_layer(&layer.media_type) {
+        return Err(
+            archive.unsupported(manifest, format!("a layer of type {:?}", layer.media_type))
+        );
+    }
+    let entry = blob(&layer.digest);
+    check_size(archive, &entry, layer)?;
+    Ok(FoundLayer { entry, digest: layer.digest, size: layer.size })
+}
+
+/// A document, its size and digest as the descriptor has them.
+fn read_blob(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let entry = blob(&descriptor.digest);
+    let bytes = archive.read(&entry, MAX_DOCUMENT)?;
+    check_size(archive, &entry, descriptor)?;
+    let found = Digest::of(&bytes);
+    if found != descriptor.digest {
+        let (archive, expected) = (archive.name().to_owned(), descriptor.digest);
+        return Err(Error::Mismatch { archive, entry, expected, found });
+    }
+    Ok(bytes)
+}
+
+fn check_size(archive: &Archive, entry: &str, descriptor: &Descriptor) -> Result<()> {
+    let size = archive.size(entry)?;
+    if size == descriptor.size {
+        return Ok(());
+    }
+    Err(archive.malformed(
+        entry,
+        format!("it has {size} bytes where its descriptor says {}", descriptor.size),
+    ))
+}
+
+fn blob(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
