@@ -48,7 +48,7 @@ pub enum Error {
         id: String,
     },
     /// The container's files or the host's could not be read or changed.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", shown(path))]
     Io {
         /// What was being done.
         action: &'static str,
@@ -98,8 +98,16 @@ impl Error {
 
 /// Values come from images, so they may be megabytes; a message shows the beginning.
 pub(crate) fn shorten(value: &str) -> String {
-    const MAX: usize = 120;
-    match value.char_indices().nth(MAX) {
+    cut(value, 120)
+}
+
+/// A path as the kernel would take it (PATH_MAX), and the beginning of a longer one.
+fn shown(path: &Path) -> String {
+    cut(&path.to_string_lossy(), 4096)
+}
+
+fn cut(value: &str, max: usize) -> String {
+    match value.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
     }

@@ -36,6 +36,8 @@ pub struct BundlePaths {
     pub hostname: Option<PathBuf>,
     /// File for /etc/resolv.conf.
     pub resolv_conf: Option<PathBuf>,
+    /// File for /etc/passwd, see [`crate::user::passwd_with_entry`].
+    pub passwd: Option<PathBuf>,
     /// File for /run/.containerenv.
     pub containerenv: Option<PathBuf>,
 }
@@ -262,4 +264,170 @@ fn annotations(request: &SpecRequest) -> Result<std::collections::HashMap<String
 fn non_empty(text: &str, what: &'static str) -> Result<Option<String>, Error> {
     no_nul(what, text)?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests::generous;
+    use crate::{Cwd, Device, DeviceRule, DeviceType, Mount, MountKind, Rlimit};
+    use proptest::prelude::*;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    fn made(request: &SpecRequest) -> Result<oci::Spec, Error> {
+        let (_dir, root) = root();
+        generate(request, &BundlePaths::default(), &generous(), &root)
+    }
+
+    fn plain() -> SpecRequest {
+        SpecRequest {
+            args: vec!["sh".into()],
+            container_id: "0123456789abcdef".into(),
+            ..SpecRequest::default()
+        }
+    }
+
+    /// Puts a text into one field after the other.
+    fn poisoned(text: &str) -> Vec<(&'static str, SpecRequest)> {
+        let mount = |kind, source: &str, destination: &str, option: &str| Mount {
+            kind,
+            source: source.into(),
+            destination: destination.into(),
+            options: vec![option.into()],
+        };
+        let t = || text.to_owned();
+        let with = |change: &dyn Fn(&mut SpecRequest)| {
+            let mut request = plain();
+            change(&mut request);
+            request
+        };
+        vec![
+            ("arg", with(&|r| r.args.push(t()))),
+            ("program", with(&|r| r.args = vec![t()])),
+            ("env", with(&|r| r.env = vec![format!("A={text}")])),
+            ("env key", with(&|r| r.env = vec![format!("{text}=1")])),
+            ("cwd", with(&|r| r.cwd = Some(Cwd { path: format!("/{text}"), create: true }))),
+            ("user", with(&|r| r.user = t())),
+            ("group", with(&|r| r.user = format!("0:{text}"))),
+            ("group_add", with(&|r| r.group_add = vec![t()])),
+            ("hostname", with(&|r| r.hostname = Some(t()))),
+            ("cap", with(&|r| r.security.cap_add = vec![t()])),
+            ("seccomp", with(&|r| r.security.seccomp = Seccomp::Profile(t()))),
+            ("apparmor", with(&|r| r.security.apparmor = Some(format!("x{text}")))),
+            ("label", with(&|r| r.security.process_label = format!("x{text}"))),
+            ("mask", with(&|r| r.security.mask = vec![t()])),
+            ("unmask", with(&|r| r.security.unmask = vec![t()])),
+            ("rlimit", with(&|r| r.rlimits = vec![Rlimit { name: t(), soft: 0, hard: 0 }])),
+            (
+                "mount source",
+                with(&|r| r.mounts = vec![mount(MountKind::Bind, &format!("/{text}"), "/x", "ro")]),
+            ),
+            (
+                "mount destination",
+                with(&|r| r.mounts = vec![mount(MountKind::Tmpfs, "", &format!("/x{text}"), "ro")]),
+            ),
+            (
+                "mount option",
+                with(&|r| {
+                    r.mounts = vec![mount(MountKind::Tmpfs, "", "/x", &format!("size={text}"))];
+                }),
+            ),
+            ("propagation", with(&|r| r.root_propagation = format!("x{text}"))),
+            (
+                "device",
+                with(&|r| {
+                    r.devices = vec![Device {
+                        source: "/dev/null".into(),
+                        destination: format!("/dev/{text}"),
+                        access: "r".into(),
+                    }];
+                }),
+            ),
+            (
+                "rule",
+                with(&|r| {
+                    r.device_rules = vec![DeviceRule {
+                        kind: DeviceType::All,
+                        major: None,
+                        minor: None,
+                        access: t(),
+                    }];
+                }),
+            ),
+            ("cpuset", with(&|r| r.resources.cpuset_cpus = Some(format!("x{text}")))),
+            ("unified", with(&|r| r.resources.unified = [("a.b".to_owned(), t())].into())),
+            ("sysctl", with(&|r| r.sysctls = [(format!("net.{text}"), "1".to_owned())].into())),
+            ("sysctl value", with(&|r| r.sysctls = [("net.a".to_owned(), t())].into())),
+            ("cgroup", with(&|r| r.cgroup.path = format!("/{text}"))),
+            ("annotation", with(&|r| r.annotations = [("a".to_owned(), t())].into())),
+            ("tz", with(&|r| r.tz = Some(t()))),
+        ]
+    }
+
+    #[test]
+    fn a_nul_is_an_error_wherever_it_is() {
+        for (field, request) in poisoned("a\0b") {
+            assert!(made(&request).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn absurd_lengths_do_no_harm() {
+        let long = "x/".repeat(150_000);
+        for (field, request) in poisoned(&long) {
+            if let Err(e) = made(&request) {
+                let shown = e.to_string();
+                assert!(shown.len() < 5000, "{field}: {} bytes", shown.len());
+            }
+        }
+    }
+
+    #[test]
+    fn init_needs_its_own_pid_namespace() {
+        let mut request = plain();
+        request.init = Some("/bin/sh".into());
+        let args =
+            made(&request).unwrap().process().as_ref().and_then(|p| p.args().clone()).unwrap();
+        assert_eq!(args, [INIT_PATH, "--", "sh"]);
+        request.namespaces.pid = Namespace::Host;
+        assert!(made(&request).unwrap_err().to_string().contains("PID namespace"));
+    }
+
+    #[test]
+    fn host_names() {
+        let name = |change: &dyn Fn(&mut SpecRequest)| {
+            let mut request = plain();
+            change(&mut request);
+            hostname(&request, &generous()).map_err(|e| e.to_string())
+        };
+        assert_eq!(name(&|_| ()).unwrap(), "0123456789ab");
+        assert_eq!(name(&|r| r.hostname = Some("box".into())).unwrap(), "box");
+        assert_eq!(name(&|r| r.namespaces.uts = Namespace::Host).unwrap(), "machine");
+        assert_eq!(name(&|r| r.namespaces.network = Namespace::Host).unwrap(), "machine");
+        let both = name(&|r| {
+            r.hostname = Some("box".into());
+            r.namespaces.uts = Namespace::Host;
+        });
+        assert!(both.unwrap_err().contains("UTS namespace of the host"));
+        for bad in ["", "a b", "a\nb", "é", &"x".repeat(65)] {
+            assert!(name(&|r| r.hostname = Some(bad.into())).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_text_anywhere_gives_an_answer(text in "(?s).{0,16}") {
+            for (_, request) in poisoned(&text) {
+                if let Ok(spec) = made(&request) {
+                    prop_assert!(!crate::to_json(&spec).contains(&0));
+                }
+            }
+        }
+    }
 }

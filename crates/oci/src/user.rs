@@ -69,6 +69,24 @@ pub fn resolve(root: &Root, user: &str, group_add: &[String]) -> Result<User, Er
     database.resolve(user, group_add)
 }
 
+/// The text of /etc/passwd with a line for `user`, where that is a mere number the file does not have: programs (ssh, git,
+/// whoami) look themselves up. `None` where nothing is to be added. The line is podman's.
+///
+/// # Errors
+/// [`Error::Io`]
+pub fn passwd_with_entry(root: &Root, user: &User, cwd: &str) -> Result<Option<String>, Error> {
+    if user.name.is_some() || user.uid == 0 {
+        return Ok(None);
+    }
+    let mut text = read(root, PASSWD)?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let home = if cwd.starts_with('/') && !cwd.contains([':', '\n', '\0']) { cwd } else { "/" };
+    text.push_str(&format!("{0}:*:{0}:{1}:container user:{home}:/bin/sh\n", user.uid, user.gid));
+    Ok(Some(text))
+}
+
 fn read(root: &Root, path: &'static str) -> Result<String, Error> {
     match root.read_bounded(path, MAX_FILE) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -279,6 +297,22 @@ mod tests {
             &[],
             &expect!["unable to find user -1: no matching entries in /etc/passwd of the container"],
         );
+    }
+
+    #[test]
+    fn a_line_for_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let user = |text: &str| resolve(&root, text, &[]).unwrap();
+        assert_eq!(
+            passwd_with_entry(&root, &user("7:8"), "/w").unwrap().unwrap(),
+            "7:*:7:8:container user:/w:/bin/sh\n"
+        );
+        assert_eq!(
+            passwd_with_entry(&root, &user("7"), "/w\n:").unwrap().unwrap(),
+            "7:*:7:0:container user:/:/bin/sh\n"
+        );
+        assert_eq!(passwd_with_entry(&root, &user("0"), "/w").unwrap(), None);
     }
 
     #[test]

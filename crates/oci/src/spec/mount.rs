@@ -175,20 +175,24 @@ fn time_zone(request: &SpecRequest, host: &Host) -> Result<Option<oci::Mount>, E
     )))
 }
 
-/// The engine's files. Read-only where the root is, as podman does.
+/// The engine's files. Read-only where the root is, as podman does; /run/.containerenv where /run is.
 fn files(request: &SpecRequest, bundle: &BundlePaths) -> impl Iterator<Item = oci::Mount> {
-    let options: &[&str] = if request.read_only {
-        &["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"]
-    } else {
-        &["bind", "rprivate"]
-    };
+    let (root, run) = (request.read_only, request.read_only && !request.read_only_tmpfs);
     let files = [
-        ("/etc/hosts", bundle.hosts.clone()),
-        ("/etc/resolv.conf", bundle.resolv_conf.clone()),
-        ("/etc/hostname", bundle.hostname.clone()),
-        ("/run/.containerenv", bundle.containerenv.clone()),
+        ("/etc/hosts", bundle.hosts.clone(), root),
+        ("/etc/resolv.conf", bundle.resolv_conf.clone(), root),
+        ("/etc/hostname", bundle.hostname.clone(), root),
+        ("/etc/passwd", bundle.passwd.clone(), root),
+        ("/run/.containerenv", bundle.containerenv.clone(), run),
     ];
-    files.into_iter().filter_map(move |(path, source)| Some(entry(path, "bind", source?, options)))
+    files.into_iter().filter_map(|(path, source, read_only)| {
+        let options: &[&str] = if read_only {
+            &["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"]
+        } else {
+            &["bind", "rprivate"]
+        };
+        Some(entry(path, "bind", source?, options))
+    })
 }
 
 const PROPAGATION: [&str; 8] =
@@ -386,19 +390,19 @@ mod tests {
             &request,
             &bundle,
             &expect![[r#"
-            /proc proc proc nosuid,noexec,nodev
-            /dev tmpfs tmpfs nosuid,noexec,strictatime,mode=755,size=65536k
-            /sys sysfs sysfs nosuid,noexec,nodev,ro
-            /tmp tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
-            /run tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
-            /dev/pts devpts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5
-            /dev/mqueue mqueue mqueue nosuid,noexec,nodev
-            /dev/shm bind /b/shm bind,rprivate,nosuid,noexec,nodev
-            /var/tmp tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
-            /etc/hosts bind /b/hosts bind,rprivate,ro,nosuid,noexec,nodev
-            /run/.containerenv bind /b/env bind,rprivate,ro,nosuid,noexec,nodev
-            /sys/fs/cgroup cgroup cgroup rprivate,nosuid,noexec,nodev,relatime,ro
-        "#]],
+                /proc proc proc nosuid,noexec,nodev
+                /dev tmpfs tmpfs nosuid,noexec,strictatime,mode=755,size=65536k
+                /sys sysfs sysfs nosuid,noexec,nodev,ro
+                /tmp tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
+                /run tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
+                /dev/pts devpts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5
+                /dev/mqueue mqueue mqueue nosuid,noexec,nodev
+                /dev/shm bind /b/shm bind,rprivate,nosuid,noexec,nodev
+                /var/tmp tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup
+                /etc/hosts bind /b/hosts bind,rprivate,ro,nosuid,noexec,nodev
+                /run/.containerenv bind /b/env bind,rprivate
+                /sys/fs/cgroup cgroup cgroup rprivate,nosuid,noexec,nodev,relatime,ro
+            "#]],
         );
     }
 
