@@ -79,23 +79,23 @@ impl Proc {
     }
 
     /// The living processes that belong to an environment: those that name its directory in their arguments, and
-    /// those in a mount namespace of their own with something of it mounted.
+    /// those whose root file system lies in it. (A process that merely sees its mounts, such as any that has a copy of
+    /// the machine's mount namespace, is somebody else's.)
     pub fn of_env(dir: &Path) -> Vec<Self> {
-        let needle = dir.display().to_string();
-        let own = mount_namespace(std::process::id());
+        let needle = format!("{}/", dir.display());
+        let own = std::process::id();
         let mut found = Self::all();
         found.retain(|process| {
-            process.state != 'Z'
-                && process.pid != std::process::id()
-                && (process.line.contains(&needle) || process.mounts(&needle, &own))
+            let alive = process.state != 'Z' && process.pid != own && process.pid != 1;
+            alive && (process.line.contains(&needle) || process.is_rooted_in(&needle))
         });
         found
     }
 
-    fn mounts(&self, needle: &str, own: &str) -> bool {
-        mount_namespace(self.pid) != own
-            && std::fs::read_to_string(format!("/proc/{}/mountinfo", self.pid))
-                .is_ok_and(|mounts| mounts.contains(needle))
+    fn is_rooted_in(&self, needle: &str) -> bool {
+        let mounts =
+            std::fs::read_to_string(format!("/proc/{}/mountinfo", self.pid)).unwrap_or_default();
+        mounts.lines().any(|line| line.split(' ').nth(4) == Some("/") && line.contains(needle))
     }
 
     /// Sends it a signal.
@@ -106,10 +106,4 @@ impl Proc {
     fn raw(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.pid).expect("a pid"))
     }
-}
-
-fn mount_namespace(pid: u32) -> String {
-    std::fs::read_link(format!("/proc/{pid}/ns/mnt"))
-        .map(|link| link.display().to_string())
-        .unwrap_or_default()
 }

@@ -19,36 +19,18 @@ fn a_debian_that_installs_nothing_but_itself() {
     requires!("root", "overlay", "runc", "mmdebstrap");
     let env = TestEnv::new();
     let tar = env.file("debian.tar");
+    let release = std::fs::read_to_string("/etc/os-release").expect("this is a Debian");
+    let suite = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .expect("it has a name");
     let make = env.tool("/usr/bin/mmdebstrap").args([
         "--mode=root",
         "--variant=essential",
         "--include=passwd",
-        "stable",
-        &tar,
     ]);
-    let made = make.deadline(Duration::from_secs(600)).run();
-    if made.code != 0 {
-        // No archive can be reached from here: then the machine's own files are the Debian.
-        let paths = [
-            "-C",
-            "/",
-            "-cf",
-            &tar,
-            "bin",
-            "sbin",
-            "lib",
-            "lib64",
-            "usr/bin",
-            "usr/sbin",
-            "usr/lib/x86_64-linux-gnu",
-            "etc",
-        ];
-        env.tool("/usr/bin/tar")
-            .args(["--ignore-failed-read", "--exclude=usr/lib/x86_64-linux-gnu/*.a"])
-            .args(paths)
-            .deadline(Duration::from_secs(300))
-            .run();
-    }
+    let make = make.arg("--aptopt=Acquire::Check-Valid-Until \"false\"").args([suite, &tar]);
+    make.deadline(Duration::from_secs(600)).ok();
     env.dhow(&format!("import -q {tar} debian:test")).deadline(Duration::from_secs(300)).ok();
     let text = env.ok("run --rm debian:test bash -c 'set -e; . /etc/os-release; echo $ID; useradd -m someone; su someone -c id; perl -e \"print 6*7\"'");
     assert!(text.starts_with("debian\nuid=") && text.ends_with("42"), "{text}");

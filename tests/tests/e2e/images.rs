@@ -64,7 +64,7 @@ fn several_images_in_one_archive_and_names_of_docker() {
             "{name}"
         );
     }
-    assert_eq!(env.ok("images -q --no-trunc").lines().count(), 3);
+    assert_eq!(env.ok("images --format {{.Repository}}").lines().count(), 3);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn import_a_root_file_system() {
     let env = TestEnv::new();
     let tar = dhow_tests::image::base_layer().tar();
     let file = env.write("root.tar", &tar);
-    let id = env.ok(&format!("import -q --change CMD=[\"echo\",\"hi\"] --change ENV=A=1 --change 'WORKDIR /data' --message why {file} imported:1"));
+    let id = env.ok(&format!("import -q --change 'CMD=[\"echo\",\"hi\"]' --change ENV=A=1 --change 'WORKDIR /data' --message why {file} imported:1"));
     assert!(
         env.ok("image inspect --format {{.Id}} imported:1")
             .starts_with(id.trim_start_matches("sha256:"))

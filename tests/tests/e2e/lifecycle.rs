@@ -177,7 +177,8 @@ fn start_attached_gives_output_and_code() {
         assert_eq!((output.code, output.text().as_str()), (9, "in and out"));
     }
     assert_eq!(env.ok("start c"), "c");
-    env.code("wait c", 0);
+    env.ok("kill c");
+    assert_eq!(env.ok("wait c"), "137");
 }
 
 #[test]

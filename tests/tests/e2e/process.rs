@@ -93,7 +93,11 @@ fn host_name_and_the_files_of_etc() {
     let id = env.ok(&format!("run --name c {BASE} hostname"));
     assert!(env.id("c").starts_with(&id) && id.len() == 12, "{id}");
     assert_eq!(
-        inside(&env, "--hostname box", "sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'"),
+        inside(
+            &env,
+            "--hostname box",
+            "sh -c 'hostname; echo $(cat /etc/hostname); echo $HOSTNAME'"
+        ),
         "box\nbox\nbox"
     );
     let hosts = inside(

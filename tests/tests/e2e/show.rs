@@ -19,8 +19,8 @@ fn ps_lists_what_it_is_asked_for() {
     env.code(&format!("run --name ended -l kind=b {BASE} probe exit 3"), 3);
     env.ok(&format!("run -d --name runs -l kind=b -v vol:/v {BASE} probe hold"));
     assert_eq!(env.ok("ps --format {{.Names}}"), "runs");
-    assert_eq!(env.ok("ps -a --format {{.Names}}"), "runs\nended\nmade");
-    assert_eq!(env.ok("ps -n 2 --format {{.Names}}"), "runs\nended");
+    assert_eq!(env.ok("ps -a --format {{.Names}}"), "made\nended\nruns");
+    assert_eq!(env.ok("ps -n 2 --format {{.Names}}"), "ended\nruns");
     assert_eq!(env.ok("ps -a --sort names --format {{.Names}}"), "ended\nmade\nruns");
     assert_eq!(env.ok("ps -q"), env.id("runs")[..12]);
     assert_eq!(env.ok("ps -q --no-trunc"), env.id("runs"));
@@ -31,8 +31,8 @@ fn ps_lists_what_it_is_asked_for() {
         ("exited=3", "ended"),
         ("name=ma", "made"),
         ("label=kind=a", "made"),
-        ("label=kind", "runs\nended\nmade"),
-        ("ancestor=base", "runs\nended\nmade"),
+        ("label=kind", "made\nended\nruns"),
+        ("ancestor=base", "made\nended\nruns"),
         ("volume=vol", "runs"),
         ("before=ended", "made"),
         ("since=ended", "runs"),
