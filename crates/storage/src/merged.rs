@@ -4,6 +4,7 @@
 //! lower layer has, whether a whiteout hides anything, what a container has changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -96,9 +97,9 @@ impl MergedDir {
         let mut seen: BTreeMap<OsString, bool> = BTreeMap::new();
         for part in &self.parts {
             for name in read_dir(part)? {
-                if !seen.contains_key(&name) {
-                    let visible = stat(part, &name)?.is_some_and(|stat| !is_whiteout(&stat));
-                    seen.insert(name, visible);
+                if let Entry::Vacant(vacant) = seen.entry(name) {
+                    let stat = stat(part, vacant.key())?;
+                    vacant.insert(stat.is_some_and(|stat| !is_whiteout(&stat)));
                 }
             }
         }

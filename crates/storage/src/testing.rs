@@ -37,6 +37,9 @@ impl Store {
     }
 }
 
+/// An archive: each entry with its data.
+pub(crate) type Entries = Vec<(Entry, Vec<u8>)>;
+
 pub(crate) fn file(path: &str, content: &str) -> (Entry, Vec<u8>) {
     let mut entry = Entry::new(path, Kind::File);
     entry.size = content.len() as u64;
@@ -95,6 +98,9 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<String, String> {
                     let child = dir.open_dir(Path::new(&name)).unwrap();
                     let opaque = crate::merged::is_opaque(child, false).unwrap();
                     if opaque { "O".into() } else { "d".into() }
+                }
+                FileType::RegularFile if stat.st_size > 1 << 20 => {
+                    format!("{} bytes", stat.st_size)
                 }
                 FileType::RegularFile => {
                     let content = dir.read_bounded(Path::new(&name), 1 << 20).unwrap();

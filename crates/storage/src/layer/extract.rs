@@ -10,7 +10,7 @@ mod entry;
 mod parents;
 mod whiteout;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -48,7 +48,8 @@ pub(super) struct Extractor<'a> {
     redirects: HashMap<PathBuf, PathBuf>,
     /// Mode and time to be set when nothing more is put into the directory.
     directories: BTreeMap<PathBuf, Late>,
-    whiteouts: Vec<(PathBuf, OsString)>,
+    /// Paths that this layer hides, to be carried out at the end.
+    whiteouts: BTreeSet<PathBuf>,
     opaque: Vec<PathBuf>,
     root_listed: bool,
     size: u64,
@@ -81,7 +82,7 @@ impl<'a> Extractor<'a> {
             cached: None,
             redirects: HashMap::new(),
             directories: BTreeMap::new(),
-            whiteouts: Vec::new(),
+            whiteouts: BTreeSet::new(),
             opaque: Vec::new(),
             root_listed: false,
             size: 0,

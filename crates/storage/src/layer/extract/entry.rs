@@ -83,6 +83,10 @@ impl Extractor<'_> {
     ) -> Result<()> {
         let mode = Mode::from_raw_mode(0o700);
         match rustix::fs::mkdirat(dir, name, mode) {
+            Ok(()) if self.whiteouts.contains(path) => {
+                let made = rustix::fs::openat(dir, name, OPEN_DIR, Mode::empty());
+                self.set_opaque(made.doing("open", path)?)?;
+            }
             Ok(()) => {}
             Err(Errno::EXIST) => {
                 let there = stat(dir, name).doing("look up", path)?;

@@ -87,12 +87,19 @@ impl Extractor<'_> {
                     self.set_opaque(&made)?;
                     None
                 }
+                // What covers the lower layers' directory leaves nothing to be seen in it.
+                Some(_) if !create => return Ok(None),
                 Some(_) => return Err(Error::io("enter", path, Errno::NOTDIR.into())),
                 None => match self.look_below(&at, &name)? {
                     Below::Link(target) => Some(target),
                     Below::Made => None,
-                    Below::Nothing if create => self.make_plain(&at, &name).map(|_| None)?,
-                    Below::Nothing => return Ok(None),
+                    Below::Nothing | Below::Hidden if !create => return Ok(None),
+                    Below::Nothing => self.make_plain(&at, &name).map(|_| None)?,
+                    Below::Hidden => {
+                        let made = self.make_plain(&at, &name)?;
+                        self.set_opaque(&made)?;
+                        None
+                    }
                 },
             };
             let Some(target) = target else {
@@ -150,6 +157,10 @@ impl Extractor<'_> {
 
     /// A directory that only lower layers have is made here as it is seen there.
     fn look_below(&mut self, at: &Walk, name: &OsStr) -> Result<Below> {
+        let path: PathBuf = at.real.iter().map(OsString::as_os_str).chain([name]).collect();
+        if self.whiteouts.contains(&path) {
+            return Ok(Below::Hidden);
+        }
         let attributes = match at.lower.lookup(name).doing("look up below", name)? {
             Found::Nothing => return Ok(Below::Nothing),
             Found::Other(dir, stat) if is_kind(stat.st_mode, FileType::Symlink) => {
@@ -164,7 +175,6 @@ impl Extractor<'_> {
         let attributes = attributes.transpose().doing("read the attributes of", name)?;
         self.make_plain(at, name)?;
         if let Some(attributes) = attributes {
-            let path: PathBuf = at.real.iter().map(OsString::as_os_str).chain([name]).collect();
             self.set_directory(&path, &attributes)?;
         }
         Ok(Below::Made)
@@ -205,6 +215,8 @@ impl Extractor<'_> {
 /// What lower layers have where this one has nothing.
 enum Below {
     Nothing,
+    /// Something, but this layer removes it.
+    Hidden,
     Made,
     Link(PathBuf),
 }

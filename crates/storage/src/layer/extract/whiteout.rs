@@ -4,7 +4,7 @@
 //! layers below are likely to be there too. One that hides nothing is left out, as overlayfs would show it in a directory
 //! that no lower layer has.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,13 @@ use crate::merged::{Found, MergedDir, OPEN_DIR, stat};
 impl Extractor<'_> {
     /// Takes note of `.wh.<hidden>` in `parent`.
     pub(super) fn whiteout(&mut self, entry: &[u8], parent: PathBuf, hidden: &OsStr) -> Result<()> {
+        // Nothing is below: nothing to hide.
+        let pointless = self.below.is_empty();
         match hidden.as_bytes() {
             b"" | b"." | b".." => {
                 return Err(Error::hostile(entry, "a whiteout of nothing that has a name"));
             }
+            _ if pointless => {}
             b".wh..opq" => {
                 // At once where possible: what follows must not take parents from below then.
                 match self.existing(&parent)? {
@@ -31,7 +34,14 @@ impl Extractor<'_> {
             }
             // aufs keeps its own things under such names.
             name if name.starts_with(WHITEOUT) => {}
-            _ => self.whiteouts.push((parent, hidden.to_os_string())),
+            _ => {
+                if let Some(dir) = self.existing(&parent)?
+                    && let Ok(own) = rustix::fs::openat(&dir, hidden, OPEN_DIR, Mode::empty())
+                {
+                    self.set_opaque(&own)?;
+                }
+                self.whiteouts.insert(parent.join(hidden));
+            }
         }
         Ok(())
     }
@@ -40,10 +50,11 @@ impl Extractor<'_> {
         if self.below.is_empty() {
             return Ok(());
         }
-        for (parent, name) in std::mem::take(&mut self.whiteouts) {
-            if let Some(dir) = self.parent_if_seen(&parent)? {
-                let lower = self.below_of(&parent)?;
-                self.hide(&dir, &lower, &name)?;
+        for path in std::mem::take(&mut self.whiteouts) {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            if let Some(dir) = self.parent_if_seen(parent)? {
+                let lower = self.below_of(parent)?;
+                self.hide(&dir, &lower, name)?;
             }
         }
         for path in std::mem::take(&mut self.opaque) {
@@ -69,7 +80,7 @@ impl Extractor<'_> {
     }
 
     /// Hides `name` of `lower`, unless this layer has something of that name: then that covers it, if need be as opaque.
-    fn hide(&self, dir: &OwnedFd, lower: &MergedDir, name: &OsString) -> Result<()> {
+    fn hide(&self, dir: &OwnedFd, lower: &MergedDir, name: &OsStr) -> Result<()> {
         let found = lower.lookup(name).doing("look up below", name)?;
         if matches!(found, Found::Nothing) {
             return Ok(());
@@ -84,7 +95,7 @@ impl Extractor<'_> {
             )
             .doing("hide", name),
             Some(here) if FileType::from_raw_mode(here.st_mode) == FileType::Directory => {
-                let child = rustix::fs::openat(dir, name.as_os_str(), OPEN_DIR, Mode::empty());
+                let child = rustix::fs::openat(dir, name, OPEN_DIR, Mode::empty());
                 self.set_opaque(child.doing("open", name)?)
             }
             Some(_) => Ok(()),
