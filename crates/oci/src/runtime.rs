@@ -55,6 +55,23 @@ pub struct State {
     pub pid: Option<i32>,
 }
 
+impl State {
+    /// Made and waiting for `start`.
+    pub fn is_created(&self) -> bool {
+        self.status == RuntimeStatus::Created
+    }
+
+    /// Frozen.
+    pub fn is_paused(&self) -> bool {
+        self.status == RuntimeStatus::Paused
+    }
+
+    /// Started, not ended, and not frozen.
+    pub fn is_running(&self) -> bool {
+        self.status == RuntimeStatus::Running
+    }
+}
+
 /// The states of the runtime spec, and paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
