@@ -112,11 +112,6 @@ impl Storage {
         Ok(Layer { chain: *chain, diff_id, parent, size })
     }
 
-    /// The directory that holds a layer's files. It must not be written to.
-    pub fn layer_dir(&self, chain: &ChainId) -> PathBuf {
-        self.layer_diff(chain)
-    }
-
     /// Writes a layer to `out` as an uncompressed OCI tar. It says the same as the one that the layer came from, but not
     /// in the same bytes.
     ///

@@ -86,7 +86,7 @@ impl Storage {
         self.layers().join(chain.hex())
     }
 
-    /// The directory that overlayfs is given for a layer.
+    /// The directory that holds a layer's files, as overlayfs is given it. It must not be written to.
     pub fn layer_diff(&self, chain: &ChainId) -> PathBuf {
         self.layer_path(chain).join("diff")
     }

@@ -236,7 +236,7 @@ fn an_export_is_the_whole_tree_and_nothing_else() {
     let lease = store.storage.lease().unwrap();
     let layer = lease.apply_unnamed(None, archive.as_slice(), &Limits::default()).unwrap();
     assert_eq!(
-        tree(&store.storage.layer_dir(&layer.chain)),
+        tree(&store.storage.layer_diff(&layer.chain)),
         expected(&[
             ("etc", "d"),
             ("etc/a", "=1"),
