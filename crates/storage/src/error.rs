@@ -122,7 +122,7 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// For the way through `Read` and `Write`; [`Error::io`] takes it out again.
+    /// For the way through `Read` and `Write`; `Error::io` takes it out again.
     fn from(error: Error) -> io::Error {
         io::Error::other(error)
     }
