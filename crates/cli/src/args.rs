@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parse
 
 use crate::commands;
 use crate::environment::Environment;
+use crate::error::{ENGINE, SUCCESS};
 
 /// Run containers without a daemon.
 #[derive(Debug, Parser)]
@@ -223,20 +224,30 @@ fn habits(command: clap::Command) -> clap::Command {
     command.args_override_self(true).mut_args(switch).mut_subcommands(habits)
 }
 
+/// What a command line comes to.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// A command.
+    Run(Box<Cli>),
+    /// Help or version, which have been printed; the exit code.
+    Shown(u8),
+}
+
 /// Reads the command line; the environment stands in for global flags that are not given. Help and version are
 /// printed here.
 pub(crate) fn parse(
     argv: impl IntoIterator<Item = OsString>,
     environment: &Environment,
-) -> Result<Option<Cli>> {
+) -> Result<Parsed> {
     let matches = match command().try_get_matches_from(argv) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             e.print()?;
-            return Ok(None);
+            return Ok(Parsed::Shown(SUCCESS));
         }
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            bail!("{}", e.render())
+            e.print()?;
+            return Ok(Parsed::Shown(ENGINE));
         }
         Err(e) => bail!(text_of(&e)),
     };
@@ -248,7 +259,7 @@ pub(crate) fn parse(
     for (flag, name) in [(runtime, "DHOW_RUNTIME"), (log_level, "DHOW_LOG_LEVEL")] {
         *flag = flag.take().or_else(|| environment.text(name).map(str::to_owned));
     }
-    Ok(Some(cli))
+    Ok(Parsed::Run(Box::new(cli)))
 }
 
 /// Clap's errors in one line for a wrong value, as clap has them (less its prefix) for all else.

@@ -1,22 +1,29 @@
 //! Being attached: the user's terminal or pipes on one side, the container's on the other.
 //!
-//! One loop over poll(2): output of the session, the user's input, signals. Output goes out before anything else is
-//! looked at; input is read only when the last of it has been taken, so that a container that does not read holds up
-//! its input and nothing else.
+//! One loop over poll(2): output of the session, the user's input, signals. INVARIANT: neither side holds up the other
+//! direction: output waits in memory while the user's side is slow (the monitor would let go of a client that does not
+//! read), input is read only when the last of it has been taken.
+
+mod input;
+mod output;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use dhow_engine::request::{DetachKeys, KillRequest, Signal, Streams, WaitRequest};
 use dhow_engine::{AttachEvent, AttachSession, Engine, PACKET, Stream};
 use dhow_sys::tty;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::detach::Detector;
+use crate::attached::input::Input;
+use crate::attached::output::Output;
 use crate::error::exit_code;
 use crate::signals::{self, Event, Signals};
 use crate::terminal::{self, Raw};
+
+/// How many packets of output are taken before input and signals are looked at again.
+const BURST: usize = 64;
 
 /// How to be attached.
 #[derive(Debug)]
@@ -34,11 +41,12 @@ pub(crate) enum Ending {
     Ended,
     /// The user typed the detach keys.
     Detached,
-    /// A signal that was not to be passed on.
+    /// A signal that was not to be passed on, or nobody reads our output (SIGPIPE).
     Interrupted(i32),
 }
 
-/// Whom signals and sizes are for.
+/// Whom signals are for.
+#[derive(Debug)]
 pub(crate) struct Peer<'a> {
     pub(crate) engine: &'a Engine,
     /// Name or id; none for an exec session, to which no signal is passed on.
@@ -51,13 +59,15 @@ impl Peer<'_> {
         let (Some(container), Some(signal)) = (self.container, Signal::from_number(number)) else {
             return;
         };
-        if let Err(e) = self.engine.kill(&KillRequest { container: container.to_owned(), signal }) {
+        let request = KillRequest { container: container.to_owned(), signal };
+        if let Err(e) = self.engine.kill(&request) {
             tracing::debug!(%signal, container, "signal not passed on: {e}");
         }
     }
 }
 
 /// A command in the foreground of a container: signals are caught from the beginning to the end.
+#[derive(Debug)]
 pub(crate) struct Foreground<'a> {
     engine: &'a Engine,
     signals: Signals,
@@ -82,7 +92,7 @@ impl<'a> Foreground<'a> {
                 Ending::Ended => {}
                 Ending::Detached => return Ok(None),
                 Ending::Interrupted(signal) => {
-                    signals::die_of(signal).context("cannot end by a signal")?
+                    signals::die_of(signal).context("cannot end by a signal")?;
                 }
             }
         }
@@ -99,19 +109,24 @@ pub(crate) fn pump(
     peer: &Peer<'_>,
     signals: &mut Signals,
 ) -> Result<Ending> {
-    let has_terminal = session.terminal();
-    let stdin = io::stdin();
-    let typed = tty::is_terminal(&stdin);
-    let raw = (has_terminal && manner.streams.stdin && typed)
-        .then(|| Raw::enter(stdin.as_fd()))
+    let typed = tty::is_terminal(io::stdin());
+    let raw = (session.terminal() && manner.streams.stdin && typed)
+        .then(|| Raw::enter(io::stdin().as_fd()))
         .transpose()
         .context("cannot put the terminal into raw mode")?;
     // Keys are looked for in what is typed, not in a file that happens to hold their bytes.
-    let keys = if has_terminal || typed { manner.detach_keys.clone() } else { DetachKeys::none() };
+    let keyed = session.terminal() || typed;
+    let keys = if keyed { manner.detach_keys.clone() } else { DetachKeys::none() };
     let mut input = Input::new(manner.streams.stdin, &keys);
-    let mut buffer = vec![0; PACKET];
+    let mut outputs = Outputs {
+        streams: manner.streams,
+        stdout: Output::default(),
+        stderr: Output::default(),
+        ended: false,
+        buffer: vec![0; PACKET],
+    };
     let ending = loop {
-        let (session_ready, input_ready) = wait(session, &input, signals)?;
+        let ready = wait(session, &input, &outputs, signals)?;
         for event in signals.take() {
             match event {
                 Event::Resized => resize(session),
@@ -119,13 +134,26 @@ pub(crate) fn pump(
                 Event::Fatal(signal) => return Ok(Ending::Interrupted(signal)),
             }
         }
-        if session_ready && drain(session, manner.streams, &mut buffer)? {
-            break Ending::Ended;
+        if ready.session {
+            outputs.fill(session)?;
         }
-        if input_ready && input.read()? {
+        if ready.stdout && !outputs.stdout.write(io::stdout().as_fd()).context("cannot write to stdout")? {
+            break Ending::Interrupted(signal_hook::consts::SIGPIPE);
+        }
+        if ready.stderr && !outputs.stderr.write(io::stderr().as_fd()).context("cannot write to stderr")? {
+            outputs.streams.stderr = false;
+            outputs.stderr = Output::default();
+        }
+        if outputs.ended {
+            if outputs.stdout.is_empty() && outputs.stderr.is_empty() {
+                break Ending::Ended;
+            }
+            continue;
+        }
+        if ready.stdin && input.read() {
             break Ending::Detached;
         }
-        input.write(session)?;
+        input.write(session);
     };
     drop(raw);
     Ok(ending)
@@ -168,24 +196,85 @@ pub(crate) fn attend<T: Send>(
     })
 }
 
-fn wait(session: &AttachSession, input: &Input, signals: &Signals) -> Result<(bool, bool)> {
-    let stdin = io::stdin();
-    let mut interest = PollFlags::IN;
-    if !input.pending.is_empty() {
-        interest |= PollFlags::OUT;
+/// The container's output on its way to the user.
+struct Outputs {
+    streams: Streams,
+    stdout: Output,
+    stderr: Output,
+    ended: bool,
+    buffer: Vec<u8>,
+}
+
+impl Outputs {
+    /// Takes some of what the session has.
+    fn fill(&mut self, session: &mut AttachSession) -> Result<()> {
+        for _ in 0..BURST {
+            match session.read(&mut self.buffer)? {
+                AttachEvent::Output { stream: Stream::Stdout, len } if self.streams.stdout => {
+                    self.stdout.push(&self.buffer[..len]);
+                }
+                AttachEvent::Output { stream: Stream::Stderr, len } if self.streams.stderr => {
+                    self.stderr.push(&self.buffer[..len]);
+                }
+                AttachEvent::Output { .. } => {}
+                AttachEvent::WouldBlock => return Ok(()),
+                AttachEvent::End => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                AttachEvent::Dropped => bail!(
+                    "the output was not read fast enough and has been cut off; the container goes on, its log has the rest"
+                ),
+            }
+        }
+        Ok(())
     }
-    let mut fds = vec![
-        PollFd::from_borrowed_fd(session.as_fd(), interest),
-        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+
+    /// Whether there is room for more.
+    fn has_room(&self) -> bool {
+        self.stdout.has_room() && self.stderr.has_room()
+    }
+}
+
+/// What can be done without waiting.
+struct Ready {
+    session: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+fn wait(
+    session: &AttachSession,
+    input: &Input,
+    outputs: &Outputs,
+    signals: &Signals,
+) -> Result<Ready> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let interest = |wanted: bool, flags| if wanted { flags } else { PollFlags::empty() };
+    let live = !outputs.ended;
+    let from_session = interest(live && outputs.has_room(), PollFlags::IN)
+        | interest(live && input.is_pending(), PollFlags::OUT);
+    // A descriptor that nothing is wanted of is left out: poll(2) reports a hang-up of any that is in.
+    let candidates = [
+        (signals.as_fd(), PollFlags::IN),
+        (session.as_fd(), from_session),
+        (stdin.as_fd(), interest(live && input.wants_more(), PollFlags::IN)),
+        (stdout.as_fd(), interest(!outputs.stdout.is_empty(), PollFlags::OUT)),
+        (stderr.as_fd(), interest(!outputs.stderr.is_empty(), PollFlags::OUT)),
     ];
-    if input.wants_more() {
-        fds.push(PollFd::new(&stdin, PollFlags::IN));
+    let mut places = [None; 5];
+    let mut fds = Vec::with_capacity(candidates.len());
+    for (place, (fd, flags)) in places.iter_mut().zip(candidates) {
+        if !flags.is_empty() {
+            *place = Some(fds.len());
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        }
     }
     poll_again(&mut fds)?;
-    let session_ready =
-        fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-    let input_ready = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
-    Ok((session_ready, input_ready))
+    let ready = |place: Option<usize>| place.is_some_and(|at| !fds[at].revents().is_empty());
+    let [_, session, stdin, stdout, stderr] = places.map(ready);
+    Ok(Ready { session: session && outputs.has_room(), stdin, stdout, stderr })
 }
 
 fn poll_again(fds: &mut [PollFd<'_>]) -> Result<()> {
@@ -205,116 +294,5 @@ fn resize(session: &AttachSession) {
     let Some(window) = terminal::own_window() else { return };
     if let Err(e) = session.resize(window.rows, window.columns) {
         tracing::debug!("window size not passed on: {e}");
-    }
-}
-
-/// Writes what there is of the container's output; true at its end.
-fn drain(session: &mut AttachSession, streams: Streams, buffer: &mut [u8]) -> Result<bool> {
-    loop {
-        match session.read(buffer)? {
-            AttachEvent::Output { stream: Stream::Stdout, len } if streams.stdout => {
-                write_all(io::stdout().as_fd(), &buffer[..len])
-                    .context("cannot write to stdout")?;
-            }
-            AttachEvent::Output { stream: Stream::Stderr, len } if streams.stderr => {
-                write_all(io::stderr().as_fd(), &buffer[..len])
-                    .context("cannot write to stderr")?;
-            }
-            AttachEvent::Output { .. } => {}
-            AttachEvent::WouldBlock => return Ok(false),
-            AttachEvent::End => return Ok(true),
-            AttachEvent::Dropped => anyhow::bail!(
-                "the output was not read fast enough and has been cut off; the container goes on, and its log has the rest"
-            ),
-        }
-    }
-}
-
-/// Writes past the library's buffers: those of stdout wait for the end of a line. Another process may have made the
-/// terminal non-blocking.
-fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(fd, bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-/// The user's input on its way to the container.
-struct Input {
-    detector: Detector,
-    /// Read and not yet taken by the session.
-    pending: Vec<u8>,
-    open: bool,
-    /// The session has been told that no more comes.
-    closed: bool,
-    buffer: Vec<u8>,
-}
-
-impl Input {
-    fn new(open: bool, keys: &DetachKeys) -> Self {
-        Self {
-            detector: Detector::new(keys),
-            pending: Vec::new(),
-            open,
-            closed: !open,
-            buffer: vec![0; PACKET],
-        }
-    }
-
-    fn wants_more(&self) -> bool {
-        self.open && self.pending.is_empty()
-    }
-
-    /// Reads once; true when the detach keys are complete.
-    fn read(&mut self) -> Result<bool> {
-        // Not through the library: what its buffer held, poll(2) would not see.
-        match rustix::io::read(io::stdin(), &mut self.buffer) {
-            Ok(0) => {
-                self.open = false;
-                self.pending.extend_from_slice(self.detector.finish());
-            }
-            Ok(len) => return Ok(self.detector.feed(&self.buffer[..len], &mut self.pending)),
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-            // A terminal that has gone (EIO) gives no more input, which is no reason to let go of the output.
-            Err(e) => {
-                tracing::debug!("stdin cannot be read: {e}");
-                self.open = false;
-            }
-        }
-        Ok(false)
-    }
-
-    /// Gives the session what it takes.
-    fn write(&mut self, session: &mut AttachSession) -> Result<()> {
-        while !self.pending.is_empty() {
-            match session.write_stdin(&self.pending) {
-                Ok(0) => return Ok(()),
-                Ok(taken) => drop(self.pending.drain(..taken)),
-                // The container has closed its stdin or ended: what it still says comes by the other way.
-                Err(e) => {
-                    tracing::debug!("input is not taken any more: {e}");
-                    self.pending.clear();
-                    (self.open, self.closed) = (false, true);
-                    return Ok(());
-                }
-            }
-        }
-        if !self.open && !self.closed {
-            self.closed = true;
-            if let Err(e) = session.close_stdin() {
-                tracing::debug!("input cannot be closed: {e}");
-            }
-        }
-        Ok(())
     }
 }

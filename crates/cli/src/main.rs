@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::args::Parsed;
 use crate::context::Context;
 use crate::environment::Environment;
 
@@ -34,8 +35,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8> {
     let environment = Environment::read();
-    let Some(cli) = args::parse(std::env::args_os(), &environment)? else {
-        return Ok(error::SUCCESS);
+    let cli = match args::parse(std::env::args_os(), &environment)? {
+        Parsed::Run(cli) => cli,
+        Parsed::Shown(code) => return Ok(code),
     };
     log_to_stderr(cli.global.log_level.as_deref().unwrap_or("warn"))?;
     commands::dispatch(cli.command, &Context::new(cli.global, environment))

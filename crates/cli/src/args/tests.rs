@@ -5,8 +5,15 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
-fn parsed(line: &str) -> Result<Option<Cli>> {
-    parse(line.split(' ').map(OsString::from), &Environment::of(&[]))
+fn parsed(line: &str) -> Result<Cli> {
+    cli(parse(line.split(' ').map(OsString::from), &Environment::of(&[])))
+}
+
+fn cli(parsed: Result<Parsed>) -> Result<Cli> {
+    match parsed? {
+        Parsed::Run(cli) => Ok(*cli),
+        Parsed::Shown(code) => panic!("help was shown: {code}"),
+    }
 }
 
 fn error(line: &str) -> String {
@@ -20,7 +27,7 @@ fn error(line: &str) -> String {
 fn request(words: &[&str]) -> CreateRequest {
     let environment = Environment::of(&[("HOME", "/root"), ("LC_ALL", "C"), ("LC_TIME", "C")]);
     let argv = words.iter().map(OsString::from);
-    match parse(argv, &environment).unwrap().unwrap().command {
+    match cli(parse(argv, &environment)).unwrap().command {
         Command::SharedContainer(ContainerCommand::Create(args)) => {
             args.request(&environment).unwrap()
         }
@@ -453,7 +460,7 @@ fn global_flags_stand_anywhere_and_the_environment_stands_in() {
     let environment =
         Environment::of(&[("DHOW_ROOT", "/env"), ("DHOW_RUNTIME", "crun"), ("DHOW_LOG_LEVEL", "")]);
     let line = ["dhow", "--runtime", "runc", "rm", "--runroot", "/x", "web"].map(OsString::from);
-    let global = parse(line, &environment).unwrap().unwrap().global;
+    let global = cli(parse(line, &environment)).unwrap().global;
     assert_eq!(global.root.as_deref(), Some(std::path::Path::new("/env")));
     assert_eq!(global.runroot.as_deref(), Some(std::path::Path::new("/x")));
     assert_eq!(global.runtime.as_deref(), Some("runc"));
@@ -463,11 +470,11 @@ fn global_flags_stand_anywhere_and_the_environment_stands_in() {
 #[test]
 fn groups_hold_the_same_commands() {
     assert!(matches!(
-        parsed("dhow container run -d IMAGE").unwrap().unwrap().command,
+        parsed("dhow container run -d IMAGE").unwrap().command,
         Command::Container { command: ContainerGroup::Shared(ContainerCommand::Run(_)) }
     ));
     assert!(matches!(
-        parsed("dhow image load -i x").unwrap().unwrap().command,
+        parsed("dhow image load -i x").unwrap().command,
         Command::Image { command: ImageGroup::Shared(ImageCommand::Load(_)) }
     ));
 }
