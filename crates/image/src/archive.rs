@@ -28,6 +28,9 @@ use crate::reference::ImageReference;
 
 /// How deep indexes may nest and links may chain.
 const MAX_DEPTH: usize = 8;
+/// How many images an archive may hold, and how many bytes their manifests and configurations may have together.
+const MAX_IMAGES: usize = 1000;
+const MAX_DOCUMENTS: usize = 32 << 20;
 
 /// Where an archive comes from.
 pub enum Input {
@@ -115,6 +118,19 @@ impl Archive {
             return Err(self.no_archive("it holds no image"));
         }
         Ok(images)
+    }
+
+    /// Bounds what the documents of all images take, since an archive can refer to a large one many times.
+    fn check_total(&self, entry: &str, images: &[FoundImage]) -> Result<()> {
+        let total: usize =
+            images.iter().map(|image| image.manifest.len() + image.config.len()).sum();
+        if total <= MAX_DOCUMENTS && images.len() <= MAX_IMAGES {
+            return Ok(());
+        }
+        let why = format!(
+            "it names more than {MAX_IMAGES} images, or more than {MAX_DOCUMENTS} bytes of their documents"
+        );
+        Err(self.malformed(entry, why))
     }
 
     /// As the user knows it.

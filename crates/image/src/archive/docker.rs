@@ -4,6 +4,7 @@
 //! manifest in the registry's sense; one is made here, of docker's schema 2 and about the bytes as they lie in the
 //! archive, so that the image has a digest as every other.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use dhow_storage::Digest;
@@ -31,10 +32,20 @@ pub(super) fn images(archive: &Archive) -> Result<Vec<FoundImage>> {
     let bytes = archive.read("manifest.json", MAX_DOCUMENT)?;
     let items: Vec<Item> =
         document::parse(&bytes).map_err(|why| archive.malformed("manifest.json", why))?;
-    items.into_iter().map(|item| image(archive, item)).collect()
+    let mut seen = HashMap::new();
+    let mut images = Vec::new();
+    for item in items {
+        images.push(image(archive, item, &mut seen)?);
+        archive.check_total("manifest.json", &images)?;
+    }
+    Ok(images)
 }
 
-fn image(archive: &Archive, item: Item) -> Result<FoundImage> {
+/// Entries that have been looked at: how they are packed, their digest where they are, and their size. An archive may
+/// name one entry many times, which must not cost more than once.
+type Seen = HashMap<String, (Packing, Option<Digest>, u64)>;
+
+fn image(archive: &Archive, item: Item, seen: &mut Seen) -> Result<FoundImage> {
     let config = archive.read(&item.config, MAX_DOCUMENT)?;
     let digest = Digest::of(&config);
     check_name(archive, &item.config, &digest)?;
@@ -54,7 +65,7 @@ fn image(archive: &Archive, item: Item) -> Result<FoundImage> {
     let mut layers = Vec::new();
     let mut descriptors = Vec::new();
     for (entry, diff_id) in item.layers.into_iter().zip(&parsed.rootfs.diff_ids) {
-        let (descriptor, layer) = located(archive, entry, diff_id.digest())?;
+        let (descriptor, layer) = located(archive, entry, diff_id.digest(), seen)?;
         descriptors.push(descriptor);
         layers.push(layer);
     }
@@ -87,18 +98,39 @@ fn check_name(archive: &Archive, entry: &str, found: &Digest) -> Result<()> {
 
 /// A layer as it lies in the archive. An uncompressed one has the digest that the configuration gives, which is
 /// checked when it is applied; of a compressed one the digest is taken here, in one fast pass.
-fn located(archive: &Archive, entry: String, diff_id: &Digest) -> Result<(Descriptor, FoundLayer)> {
-    let (reader, size) = archive.open_entry(&entry)?;
+fn located(
+    archive: &Archive,
+    entry: String,
+    diff_id: &Digest,
+    seen: &mut Seen,
+) -> Result<(Descriptor, FoundLayer)> {
+    let (packing, packed, size) = match seen.get(&entry) {
+        Some(found) => *found,
+        None => {
+            let found = examine(archive, &entry)?;
+            seen.insert(entry.clone(), found);
+            found
+        }
+    };
+    let suffix = match packing {
+        Packing::Gzip => ".gzip",
+        Packing::Zstd => ".zstd",
+        _ => "",
+    };
+    let digest = packed.unwrap_or(*diff_id);
+    let media_type = format!("{}{suffix}", manifest::DOCKER_LAYER);
+    Ok((descriptor(&media_type, digest, size), FoundLayer { entry, digest, size }))
+}
+
+fn examine(archive: &Archive, entry: &str) -> Result<(Packing, Option<Digest>, u64)> {
+    let (reader, size) = archive.open_entry(entry)?;
     let (packing, reader) = Packing::peek(reader).map_err(io_error("read", archive.name()))?;
     packing.check(&format!("{}: {entry}", archive.name()))?;
-    let (suffix, digest) = match packing {
-        Packing::Gzip => (".gzip", hash(archive, reader)?),
-        Packing::Zstd => (".zstd", hash(archive, reader)?),
-        _ => ("", *diff_id),
+    let packed = match packing {
+        Packing::Gzip | Packing::Zstd => Some(hash(archive, reader)?),
+        _ => None,
     };
-    let media_type = format!("{}{suffix}", manifest::DOCKER_LAYER);
-    let descriptor = descriptor(&media_type, digest, size);
-    Ok((descriptor, FoundLayer { entry, digest, size }))
+    Ok((packing, packed, size))
 }
 
 fn hash(archive: &Archive, reader: impl Read) -> Result<Digest> {

@@ -18,6 +18,8 @@ use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::platform::Platform;
 use crate::reference::ImageReference;
 
+/// Images times platforms.
+const MAX_ENTRIES: usize = 4000;
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
@@ -46,14 +48,18 @@ pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Found
         Ok(Document::Manifest(_)) => return Err(archive.malformed("index.json", "it is no index")),
         Err(why) => return Err(archive.malformed("index.json", why)),
     };
-    group(&index.manifests)
-        .into_iter()
-        .map(|(descriptors, said)| {
-            let names = names(archive, said.as_deref())?;
-            let descriptor = choose(archive, "index.json", &descriptors, platform)?;
-            image(archive, descriptor, names, platform)
-        })
-        .collect()
+    if index.manifests.len() > MAX_ENTRIES {
+        let why = format!("its {} entries are more than {MAX_ENTRIES}", index.manifests.len());
+        return Err(archive.malformed("index.json", why));
+    }
+    let mut images = Vec::new();
+    for (descriptors, said) in group(&index.manifests) {
+        let names = names(archive, said.as_deref())?;
+        let descriptor = choose(archive, "index.json", &descriptors, platform)?;
+        images.push(image(archive, descriptor, names, platform)?);
+        archive.check_total("index.json", &images)?;
+    }
+    Ok(images)
 }
 
 /// Entries of one name that differ in their platform are one image; any other entry is one by itself.

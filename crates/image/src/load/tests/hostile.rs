@@ -183,9 +183,9 @@ fn duplicate_keys() {
 #[test]
 fn huge_documents_and_deep_nesting() {
     let mut entries = good();
-    let mut index = entries["index.json"].clone();
-    index.resize(5 << 20, b' ');
-    entries.insert("index.json".into(), index);
+    let mut bytes = entries["index.json"].clone();
+    bytes.resize(5 << 20, b' ');
+    entries.insert("index.json".into(), bytes);
     assert!(refused(&tar_of(&entries)).contains("index.json"));
 
     let mut entries = Entries::new();
@@ -196,6 +196,13 @@ fn huge_documents_and_deep_nesting() {
     }
     index_of(&mut entries, descriptor);
     assert!(refused(&tar_of(&entries)).contains("nested too deeply"));
+
+    let mut entries = Entries::new();
+    let descriptor = oci_image(&mut entries, &[plain(layer(&[("a", "1")]))], "amd64");
+    index(&mut entries, &vec![descriptor.clone(); 1200]);
+    assert!(refused(&tar_of(&entries)).contains("more than 1000 images"));
+    index(&mut entries, &vec![descriptor; 5000]);
+    assert!(refused(&tar_of(&entries)).contains("5000 entries"));
 
     let many = refused(&with_manifest(|_, manifest| {
         let layer = manifest["layers"][0].clone();
