@@ -67,7 +67,7 @@ impl Bundle {
     pub(crate) fn write(&self, request: &SpecRequest) {
         let root = Root::open(&self.paths.rootfs).unwrap();
         let request = SpecRequest {
-            cgroup: dhow_oci::Cgroup { path: format!("/{}", self.id), disabled: false },
+            cgroup: dhow_oci::Cgroup { path: format!("/{}", self.id), ..request.cgroup.clone() },
             container_id: "0123456789abcdef".into(),
             ..request.clone()
         };

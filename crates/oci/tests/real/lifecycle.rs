@@ -3,7 +3,8 @@
 use crate::bundle::{Bundle, TIMEOUT};
 use dhow_oci::runtime::RuntimeStatus;
 use dhow_oci::{
-    ExecRequest, Resources, RuntimeError, SpecRequest, exec_process, read_process, to_json,
+    Cgroup, ExecRequest, Resources, RuntimeError, RuntimeKind, SpecRequest, exec_process,
+    read_process, to_json,
 };
 use dhow_sys::pidfd::{Process, ProcessId};
 use dhow_sys::root::Root;
@@ -77,6 +78,25 @@ fn a_life() {
     assert!(matches!(runtime.state(id), Err(RuntimeError::NoSuchContainer { .. })));
     assert!(matches!(runtime.delete(id, false), Err(RuntimeError::NoSuchContainer { .. })));
     runtime.delete(id, true).unwrap();
+}
+
+/// Only crun can, and only on a machine where it runs at all: elsewhere the refusal is what is tested.
+#[test]
+fn without_cgroups() {
+    let Some(mut bundle) = Bundle::new("nocgroups") else { return };
+    let runtime = match bundle.runtime.clone().without_cgroups() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            assert!(matches!(e, RuntimeError::Unsupported { .. }), "{e}");
+            assert_ne!(bundle.runtime.kind(), RuntimeKind::Crun);
+            return;
+        }
+    };
+    bundle.runtime = runtime;
+    let cgroup = Cgroup { disabled: true, ..Cgroup::default() };
+    let out =
+        bundle.script(&SpecRequest { cgroup, ..SpecRequest::default() }, "cat /proc/self/cgroup");
+    assert!(!out.contains(&bundle.id), "{out}");
 }
 
 /// From the cgroup of the process, whichever version.
