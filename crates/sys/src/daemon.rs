@@ -144,7 +144,12 @@ pub fn adopt_orphans(on: bool) -> io::Result<()> {
 pub fn reap(pid: Option<i32>) -> io::Result<Option<(i32, ExitStatus)>> {
     let pid = pid.and_then(Pid::from_raw);
     loop {
-        return match rustix::process::waitpid(pid, WaitOptions::NOHANG) {
+        // Not `waitpid(None, …)` for any child: that is pid 0, the children in our own process group.
+        let ended = match pid {
+            Some(pid) => rustix::process::waitpid(Some(pid), WaitOptions::NOHANG),
+            None => rustix::process::wait(WaitOptions::NOHANG),
+        };
+        return match ended {
             Ok(ended) => Ok(ended.map(|(pid, status)| (pid.as_raw_nonzero().get(), ExitStatus::from_raw(status.as_raw())))),
             Err(Errno::CHILD) => Ok(None),
             Err(Errno::INTR) => continue,
