@@ -102,7 +102,7 @@ impl Template {
     }
 
     /// The table for all rows. `headings` are the names of columns that are not their fields' names.
-    pub(crate) fn render_table<T: Serialize>(
+    pub(crate) fn render_table<T: Serialize + Default>(
         &self,
         rows: &[T],
         headings: &[(&str, &str)],
@@ -110,12 +110,15 @@ impl Template {
     ) -> Result<String> {
         let mut table = Table::new();
         let values = rows.iter().map(to_value).collect::<Result<Vec<_>>>()?;
-        if with_heading
-            && let Some(Value::Map(fields)) = values.first()
-            && let Ok(line) =
-                self.execute(&self.dot(heading_row(fields, headings)), functions::for_headings())
-        {
-            table.tabbed_row(line.trim_end_matches('\n'));
+        if with_heading {
+            // Of no rows there is a heading all the same: every row has the fields of an empty one.
+            let fields = values.first().cloned().map_or_else(|| to_value(&T::default()), Ok)?;
+            if let Value::Map(fields) = fields
+                && let Ok(line) = self
+                    .execute(&self.dot(heading_row(&fields, headings)), functions::for_headings())
+            {
+                table.tabbed_row(line.trim_end_matches('\n'));
+            }
         }
         let lines = if self.ranges {
             self.execute(&Value::List(values.into()), functions::all())?
@@ -166,7 +169,7 @@ impl Template {
 
 /// Prints a list of rows the way `--format` and its neighbours ask for, and returns the text. `own_table` is the
 /// command's table without a format, which is only made where it is wanted.
-pub(crate) fn list<T: Serialize, J: Serialize>(
+pub(crate) fn list<T: Serialize + Default, J: Serialize>(
     format: &Format,
     rows: &[T],
     json: &J,
@@ -177,10 +180,6 @@ pub(crate) fn list<T: Serialize, J: Serialize>(
     match format {
         Format::Json => self::json(json),
         Format::DefaultTable => Ok(own_table()),
-        Format::Table(template) if rows.is_empty() && with_heading => {
-            // Without a row there is no field to name a column after; the heading of an empty table is dropped.
-            template.render_table(rows, headings, false)
-        }
         Format::Table(template) => template.render_table(rows, headings, with_heading),
         Format::Rows(template) => template.render_rows(rows),
     }

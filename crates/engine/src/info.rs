@@ -13,7 +13,8 @@ use dhow_sys::process::{OutputLimits, Spawn, output};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::report::{
-    ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security, StoreInfo, Version,
+    ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security,
+    StoreInfo, Version,
 };
 
 /// How large a file of /proc, /etc or /sys may be.
@@ -28,7 +29,12 @@ impl Engine {
     /// The engine's own directories cannot be read.
     pub fn info(&self) -> Result<Info> {
         let host = self.host()?;
-        Ok(Info { host: self.host_info(host), plugins: plugins(), store: self.store_info()?, version: self.version().client })
+        Ok(Info {
+            host: self.host_info(host),
+            plugins: plugins(),
+            store: self.store_info()?,
+            version: self.version().client,
+        })
     }
 
     /// The version of this build.
@@ -39,7 +45,9 @@ impl Engine {
 
     fn host_info(&self, host: &Host) -> HostInfo {
         let memory = text("/proc/meminfo");
-        let os_release = Some(text("/etc/os-release")).filter(|t| !t.is_empty()).unwrap_or_else(|| text("/usr/lib/os-release"));
+        let os_release = Some(text("/etc/os-release"))
+            .filter(|t| !t.is_empty())
+            .unwrap_or_else(|| text("/usr/lib/os-release"));
         HostInfo {
             cgroup_controllers: host.cgroup.controllers.iter().cloned().collect(),
             cgroup_manager: "cgroupfs".to_owned(),
@@ -64,9 +72,11 @@ impl Engine {
     /// The monitor by its own word, or why it has none.
     fn monitor_info(&self) -> Executable {
         let path = &self.options.monitor;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let limits = OutputLimits { timeout: Some(VERSION_TIMEOUT), ..OutputLimits::default() };
-        let spawn = Spawn::new(path).arg("--version").envs(self.options.environment.iter().cloned());
+        let spawn =
+            Spawn::new(path).arg("--version").envs(self.options.environment.iter().cloned());
         let version = match output(spawn, &limits) {
             Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
             Err(why) => format!("cannot be run: {why}"),
@@ -79,7 +89,10 @@ impl Engine {
             Ok(runtime) => Executable {
                 name: runtime.name(),
                 path: runtime.path().display().to_string(),
-                version: runtime.version().map_or_else(|why| format!("cannot be run: {why}"), |version| version.text.trim().to_owned()),
+                version: runtime.version().map_or_else(
+                    |why| format!("cannot be run: {why}"),
+                    |version| version.text.trim().to_owned(),
+                ),
             },
             Err(why) => Executable { version: crate::error::chain(&why), ..Executable::default() },
         }
@@ -97,7 +110,8 @@ impl Engine {
                 _ => containers.stopped += 1,
             }
         }
-        let space = dhow_sys::space::space(&layout.root).map_err(Error::io("ask for the space on", &layout.root))?;
+        let space = dhow_sys::space::space(&layout.root)
+            .map_err(Error::io("ask for the space on", &layout.root))?;
         Ok(StoreInfo {
             container_store: containers,
             graph_driver_name: "overlay".to_owned(),
@@ -105,7 +119,9 @@ impl Engine {
             graph_root_allocated: space.total,
             graph_root_used: space.used,
             graph_status: graph_status(&layout.root),
-            image_store: ImageStore { number: self.storage()?.images().map_err(Error::Storage)?.images.len() },
+            image_store: ImageStore {
+                number: self.storage()?.images().map_err(Error::Storage)?.images.len(),
+            },
             run_root: layout.run.display().to_string(),
             volume_path: layout.volumes().display().to_string(),
         })
@@ -136,7 +152,9 @@ fn graph_status(root: &Path) -> BTreeMap<String, String> {
     let mounts = dhow_sys::mountinfo::mounts().unwrap_or_default();
     // The last mount of those that are deepest is the one that is seen.
     let below = mounts.iter().filter(|mount| root.starts_with(&mount.target));
-    let fstype = below.max_by_key(|mount| mount.target.components().count()).map(|mount| mount.fstype.clone());
+    let fstype = below
+        .max_by_key(|mount| mount.target.components().count())
+        .map(|mount| mount.fstype.clone());
     fstype.map(|fstype| ("Backing Filesystem".to_owned(), fstype)).into_iter().collect()
 }
 
@@ -148,7 +166,8 @@ fn text(path: &str) -> String {
 /// Bytes of a line of proc_meminfo(5), which has them in kibibytes.
 fn meminfo(text: &str, key: &str) -> u64 {
     let line = text.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| *name == key);
-    let kibibytes = line.and_then(|(_, value)| value.split_whitespace().next()?.parse::<u64>().ok());
+    let kibibytes =
+        line.and_then(|(_, value)| value.split_whitespace().next()?.parse::<u64>().ok());
     kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
@@ -159,7 +178,7 @@ fn uptime(text: &str) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours / 24 {
         0 => format!("{hours}h {minutes}m {seconds}s"),
-        days => format!("{}h {minutes}m {seconds}s (about {days} days)", hours),
+        days => format!("{hours}h {minutes}m {seconds}s (about {days} days)"),
     }
 }
 

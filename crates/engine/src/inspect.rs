@@ -14,7 +14,9 @@ use crate::config::{ContainerConfig, MountShown, RootfsSource};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ps::image_name;
-use crate::report::{ContainerInspect, ContainerState, GraphDriver, InspectConfig, InspectMount, Time};
+use crate::report::{
+    ContainerInspect, ContainerState, GraphDriver, InspectConfig, InspectMount, Time,
+};
 use crate::request::Signal;
 
 /// How large a runtime specification may be.
@@ -35,7 +37,11 @@ impl Engine {
         let layout = self.layout();
         let path = |path: std::path::PathBuf| path.display().to_string();
         let etc = |name: &str| path(self.run_dir(&id).join("etc").join(name));
-        let (first, others) = config.spec.args.split_first().map_or((String::new(), &[][..]), |(f, o)| (f.clone(), o));
+        let (first, others) = config
+            .spec
+            .args
+            .split_first()
+            .map_or((String::new(), &[][..]), |(f, o)| (f.clone(), o));
         Ok(ContainerInspect {
             id: id.to_string(),
             created: Time::from_unix_nanos(snapshot.config.created),
@@ -43,7 +49,11 @@ impl Engine {
             args: others.to_vec(),
             state: state(&snapshot, &config, spec.as_ref()),
             image: config.image.as_ref().map(|image| image.id.clone()).unwrap_or_default(),
-            image_digest: config.image.as_ref().map(|image| image.digest.to_string()).unwrap_or_default(),
+            image_digest: config
+                .image
+                .as_ref()
+                .map(|image| image.digest.to_string())
+                .unwrap_or_default(),
             image_name: config.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
             rootfs: if config.image.is_none() { image_name(&config) } else { String::new() },
             resolv_conf_path: etc("resolv.conf"),
@@ -52,7 +62,9 @@ impl Engine {
             static_dir: path(layout.container_dir(&id)),
             oci_config_path: path(layout.bundle(&id).join("config.json")),
             oci_runtime: self.runtime_name(&config),
-            conmon_pid_file: path(config.monitor_pidfile.clone().unwrap_or_else(|| layout.monitor_pidfile(&id))),
+            conmon_pid_file: path(
+                config.monitor_pidfile.clone().unwrap_or_else(|| layout.monitor_pidfile(&id)),
+            ),
             pid_file: path(config.pidfile.clone().unwrap_or_else(|| layout.pidfile(&id))),
             name: snapshot.name.to_string(),
             restart_count: snapshot.record.restart_count,
@@ -62,10 +74,16 @@ impl Engine {
             app_armor_profile: config.spec.security.apparmor.clone().unwrap_or_default(),
             effective_caps: capabilities(process, true),
             bounding_caps: capabilities(process, false),
+            exec_ids: self.exec_ids(&id),
             graph_driver: self.graph_driver_of(&snapshot, &config)?,
             size_rw: size.map(|size| size.rw_size),
             size_root_fs: size.map(|size| size.root_fs_size),
-            mounts: config.mounts_shown.iter().filter(|mount| mount.kind != "tmpfs").map(mount).collect(),
+            mounts: config
+                .mounts_shown
+                .iter()
+                .filter(|mount| mount.kind != "tmpfs")
+                .map(mount)
+                .collect(),
             dependencies: config.joins.iter().map(|join| join.container.to_string()).collect(),
             config: inspect_config(&config, process),
             host_config: self.host_config(&snapshot, &config, process)?,
@@ -79,7 +97,9 @@ impl Engine {
         let path = self.layout().bundle(snapshot.id()).join("config.json");
         let bytes = dhow_sys::fs::read_bounded(&path, MAX_SPEC).ok()?;
         serde_json::from_slice(&bytes)
-            .inspect_err(|why| tracing::debug!(path = %path.display(), %why, "not a runtime specification"))
+            .inspect_err(
+                |why| tracing::debug!(path = %path.display(), %why, "not a runtime specification"),
+            )
             .ok()
     }
 
@@ -91,21 +111,31 @@ impl Engine {
         }
     }
 
-    fn graph_driver_of(&self, snapshot: &Snapshot, config: &ContainerConfig) -> Result<GraphDriver> {
+    fn graph_driver_of(
+        &self,
+        snapshot: &Snapshot,
+        config: &ContainerConfig,
+    ) -> Result<GraphDriver> {
         let dir = self.layout().rootfs(snapshot.id());
         let lower: Vec<String> = match &config.rootfs {
             RootfsSource::Directory(_) => return Ok(GraphDriver::default()),
             RootfsSource::OverlayOf(dir) => vec![dir.display().to_string()],
             RootfsSource::Layers(chain) => {
                 let storage = self.storage()?;
-                chain.iter().rev().map(|layer| storage.layer_dir(layer).display().to_string()).collect()
+                chain
+                    .iter()
+                    .rev()
+                    .map(|layer| storage.layer_diff(layer).display().to_string())
+                    .collect()
             }
         };
         let mut data: BTreeMap<String, String> = [("UpperDir", "upper"), ("WorkDir", "work")]
             .map(|(key, name)| (key.to_owned(), dir.join(name).display().to_string()))
             .into();
         data.insert("LowerDir".to_owned(), lower.join(":"));
-        if let Some(merged) = self.rootfs(snapshot.id(), config)?.mounted().map_err(Error::Storage)? {
+        if let Some(merged) =
+            self.rootfs(snapshot.id(), config)?.mounted().map_err(Error::Storage)?
+        {
             data.insert("MergedDir".to_owned(), merged.display().to_string());
         }
         Ok(GraphDriver { name: "overlay".to_owned(), data })
@@ -114,8 +144,11 @@ impl Engine {
 
 fn state(snapshot: &Snapshot, config: &ContainerConfig, spec: Option<&Spec>) -> ContainerState {
     let status = snapshot.status();
-    let alive = matches!(status, Status::Initialized | Status::Running | Status::Paused | Status::Stopping);
-    let pid = |process: Option<dhow_sys::pidfd::ProcessId>| process.filter(|_| alive).map_or(0, |process| process.pid);
+    let alive =
+        matches!(status, Status::Initialized | Status::Running | Status::Paused | Status::Stopping);
+    let pid = |process: Option<dhow_sys::pidfd::ProcessId>| {
+        process.filter(|_| alive).map_or(0, |process| process.pid)
+    };
     ContainerState {
         oci_version: spec.map(|spec| spec.version().clone()).unwrap_or_default(),
         status: status.to_string(),
@@ -135,9 +168,15 @@ fn state(snapshot: &Snapshot, config: &ContainerConfig, spec: Option<&Spec>) -> 
 
 /// The effective or the bounding set of the process.
 fn capabilities(process: Option<&Process>, effective: bool) -> Vec<String> {
-    let Some(sets) = process.and_then(|process| process.capabilities().as_ref()) else { return Vec::new() };
+    let Some(sets) = process.and_then(|process| process.capabilities().as_ref()) else {
+        return Vec::new();
+    };
     let set = if effective { sets.effective() } else { sets.bounding() };
-    let mut names: Vec<String> = set.iter().flatten().map(|capability| format!("CAP_{}", capability.to_string().trim_start_matches("CAP_"))).collect();
+    let mut names: Vec<String> = set
+        .iter()
+        .flatten()
+        .map(|capability| format!("CAP_{}", capability.to_string().trim_start_matches("CAP_")))
+        .collect();
     names.sort();
     names
 }
@@ -170,7 +209,8 @@ fn inspect_config(config: &ContainerConfig, process: Option<&Process>) -> Inspec
         entrypoint: config.entrypoint.clone(),
         labels: config.labels.clone(),
         annotations: spec.annotations.clone(),
-        stop_signal: Signal::from_number(config.stop_signal).map_or_else(|| config.stop_signal.to_string(), |s| s.to_string()),
+        stop_signal: Signal::from_number(config.stop_signal)
+            .map_or_else(|| config.stop_signal.to_string(), |s| s.to_string()),
         create_command: config.create_command.clone(),
         umask: format!("{:04o}", spec.umask.unwrap_or(0o022)),
         timeout: config.timeout,
@@ -179,5 +219,4 @@ fn inspect_config(config: &ContainerConfig, process: Option<&Process>) -> Inspec
         passwd: false,
         ..InspectConfig::default()
     }
-
 }

@@ -14,8 +14,9 @@ use crate::config::{ContainerConfig, RootfsSource};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::report::{Namespaces, PsReport, PsRow, PsSize, Time};
-use crate::request::{ContainerFilter, PsRequest};
+use crate::request::PsRequest;
 use condition::Conditions;
+pub(crate) use condition::policy_name;
 
 impl Engine {
     /// The containers that the request asks for, the oldest first. Without a word about the status, those that have a
@@ -29,10 +30,13 @@ impl Engine {
         let mut report = PsReport::default();
         let mut found = Vec::new();
         for id in self.store.ids().map_err(Error::State)? {
-            let read = self.snapshot(&id).and_then(|snapshot| Ok((self.config_of(&snapshot)?, snapshot)));
+            let read =
+                self.snapshot(&id).and_then(|snapshot| Ok((self.config_of(&snapshot)?, snapshot)));
             match read {
                 Ok((config, snapshot)) => {
-                    if (all || has_process(snapshot.status())) && conditions.hold(&snapshot, &config) {
+                    if (all || has_process(snapshot.status()))
+                        && conditions.hold(&snapshot, &config)
+                    {
                         found.push((snapshot, config));
                     }
                 }
@@ -53,9 +57,15 @@ impl Engine {
         Ok(report)
     }
 
-    fn row(&self, snapshot: &Snapshot, config: &ContainerConfig, request: &PsRequest) -> Result<PsRow> {
+    fn row(
+        &self,
+        snapshot: &Snapshot,
+        config: &ContainerConfig,
+        request: &PsRequest,
+    ) -> Result<PsRow> {
         let status = snapshot.status();
-        let process = snapshot.init().filter(|_| has_process(status) || status == Status::Initialized);
+        let process =
+            snapshot.init().filter(|_| has_process(status) || status == Status::Initialized);
         let exited = matches!(status, Status::Stopped | Status::Exited);
         let never = |nanos: Option<i64>| Time::from_unix_nanos_or_never(nanos);
         Ok(PsRow {
@@ -103,7 +113,9 @@ impl Engine {
 pub(crate) fn image_name(config: &ContainerConfig) -> String {
     match (&config.image, &config.rootfs) {
         (Some(image), _) => image.name.clone(),
-        (None, RootfsSource::Directory(dir) | RootfsSource::OverlayOf(dir)) => dir.display().to_string(),
+        (None, RootfsSource::Directory(dir) | RootfsSource::OverlayOf(dir)) => {
+            dir.display().to_string()
+        }
         (None, RootfsSource::Layers(_)) => String::new(),
     }
 }
@@ -119,7 +131,10 @@ fn namespaces(process: ProcessId) -> Namespaces {
     let namespace = |kind: &str| {
         let link = std::fs::read_link(Path::new(&dir).join(kind)).unwrap_or_default();
         let text = link.to_string_lossy();
-        text.trim_end_matches(']').rsplit_once('[').map(|(_, inode)| inode.to_owned()).unwrap_or_default()
+        text.trim_end_matches(']')
+            .rsplit_once('[')
+            .map(|(_, inode)| inode.to_owned())
+            .unwrap_or_default()
     };
     let found = Namespaces {
         mnt: namespace("mnt"),
@@ -141,7 +156,9 @@ mod tests {
     #[test]
     fn namespaces_are_inode_numbers() {
         let mine = namespaces(ProcessId::current().unwrap());
-        for inode in [&mine.mnt, &mine.cgroup, &mine.ipc, &mine.net, &mine.pid, &mine.user, &mine.uts] {
+        for inode in
+            [&mine.mnt, &mine.cgroup, &mine.ipc, &mine.net, &mine.pid, &mine.user, &mine.uts]
+        {
             assert!(inode.parse::<u64>().is_ok(), "{inode:?}");
         }
         let gone = ProcessId { start_time: 1, ..ProcessId::current().unwrap() };

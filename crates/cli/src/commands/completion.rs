@@ -11,6 +11,9 @@ use crate::error::SUCCESS;
 use crate::{args, output};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow completion bash > /etc/bash_completion.d/dhow
+  dhow completion fish --file ~/.config/fish/completions/dhow.fish")]
 pub(crate) struct Args {
     /// The shell
     shell: Shell,

@@ -7,6 +7,9 @@ use crate::context::Context;
 use crate::{error, output, template};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow diff web
+  dhow diff --format json IMAGE")]
 pub(crate) struct Args {
     /// A container or image
     #[arg(required_unless_present = "latest")]

@@ -13,6 +13,9 @@ use crate::{error, human, output};
 const HEADINGS: [(&str, &str); 2] = [("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT")];
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow history IMAGE
+  dhow history --no-trunc --format '{{.CreatedBy}}' IMAGE")]
 pub(crate) struct Args {
     /// The image: a name, an id or the beginning of one
     image: String,
@@ -20,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Print times and sizes in words; with false, as dates and bytes
-    #[arg(short = 'H', long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(short = 'H', long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
     human: bool,
     /// Show ids and commands in full
     #[arg(long)]
@@ -31,7 +34,7 @@ pub(crate) struct Args {
 }
 
 /// What templates see of a step.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct View {
     comment: String,
@@ -102,6 +105,7 @@ mod tests {
         args: Args,
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
     fn check(line: &[&str], expected: Expect) {
         let row = |id: &str, by: &str, size| HistoryRow {
             id: id.into(),

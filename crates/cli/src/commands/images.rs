@@ -17,6 +17,10 @@ const HEADINGS: [(&str, &str); 3] =
     [("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT")];
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow images
+  dhow images --filter dangling=true -q
+  dhow images --format '{{.Repository}}:{{.Tag}} {{.Size}}'")]
 pub(crate) struct Args {
     /// Show only images of this name
     name: Option<String>,
@@ -59,7 +63,7 @@ enum SortKey {
 }
 
 /// What templates see of an image: one of these for each of its names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct View {
     containers: u64,
@@ -185,4 +189,112 @@ fn views(image: &ImageRow, no_trunc: bool, now: Timestamp) -> Vec<View> {
         seconds: image.created_at.unix_seconds(),
     };
     names.into_iter().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use dhow_engine::report::Time;
+    use expect_test::{Expect, expect};
+
+    #[derive(Debug, clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
+    fn check(line: &[&str], expected: Expect) {
+        let row = |id: &str, names: &[&str], size, seconds: i64| ImageRow {
+            id: id.repeat(8),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            repo_tags: names.iter().map(|name| (*name).to_owned()).collect(),
+            digest: format!("sha256:{}", id.repeat(4)),
+            size,
+            virtual_size: size,
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            created_at: Time::from_unix_nanos(seconds * 1_000_000_000),
+            ..ImageRow::default()
+        };
+        let rows = [
+            row(
+                "0fc222e2",
+                &["localhost/busy:1", "localhost/other:latest"],
+                1_997_921,
+                1_795_458_672,
+            ),
+            row("9d3a5612", &[], 75_000_000, 1_795_000_000),
+        ];
+        let args = CommandLine::parse_from([&["images"], line].concat()).args;
+        let format = Format::parse_option(args.format.as_deref()).unwrap();
+        let now = Timestamp::from_second(1_795_459_200).unwrap();
+        let text = render(&rows, &args, &format, now)
+            .unwrap_or_else(|error| format!("error: {error:#}\n"));
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn a_line_a_name() {
+        check(
+            &[],
+            expect![[r#"
+                REPOSITORY       TAG         IMAGE ID      CREATED        SIZE
+                localhost/busy   1           0fc222e20fc2  8 minutes ago  2 MB
+                localhost/other  latest      0fc222e20fc2  8 minutes ago  2 MB
+                <none>           <none>      9d3a56129d3a  5 days ago     75 MB
+            "#]],
+        );
+        check(
+            &["-q"],
+            expect![[r#"
+            0fc222e20fc2
+            9d3a56129d3a
+        "#]],
+        );
+        check(
+            &["--digests", "--no-trunc", "--noheading", "--sort=size"],
+            expect![[r#"
+                localhost/busy   1           sha256:0fc222e20fc222e20fc222e20fc222e2  sha256:0fc222e20fc222e20fc222e20fc222e20fc222e20fc222e20fc222e20fc222e2  8 minutes ago  2 MB
+                localhost/other  latest      sha256:0fc222e20fc222e20fc222e20fc222e2  sha256:0fc222e20fc222e20fc222e20fc222e20fc222e20fc222e20fc222e20fc222e2  8 minutes ago  2 MB
+                <none>           <none>      sha256:9d3a56129d3a56129d3a56129d3a5612  sha256:9d3a56129d3a56129d3a56129d3a56129d3a56129d3a56129d3a56129d3a5612  5 days ago     75 MB
+            "#]],
+        );
+        check(
+            &["--history"],
+            expect![[r#"
+                REPOSITORY       TAG         IMAGE ID      CREATED        SIZE        HISTORY
+                localhost/busy   1           0fc222e20fc2  8 minutes ago  2 MB
+                localhost/other  latest      0fc222e20fc2  8 minutes ago  2 MB
+                <none>           <none>      9d3a56129d3a  5 days ago     75 MB
+            "#]],
+        );
+    }
+
+    #[test]
+    fn templates() {
+        check(
+            &["--format", "table {{.ID}}\\t{{.Repository}}:{{.Tag}}\\t{{.CreatedSince}} {{.Size}}"],
+            expect![[r#"
+                IMAGE ID      REPOSITORY:TAG          CREATED        SIZE
+                0fc222e20fc2  localhost/busy:1        8 minutes ago  2 MB
+                0fc222e20fc2  localhost/other:latest  8 minutes ago  2 MB
+                9d3a56129d3a  <none>:<none>           5 days ago     75 MB
+            "#]],
+        );
+        check(
+            &["--format", "{{.Id}} {{.Labels.a}} {{.CreatedAt}} {{.RepoTags}}"],
+            expect![[r#"
+            0fc222e20fc2 b 2026-11-23 18:31:12 +0000 UTC [localhost/busy:1 localhost/other:latest]
+            0fc222e20fc2 b 2026-11-23 18:31:12 +0000 UTC [localhost/busy:1 localhost/other:latest]
+            9d3a56129d3a b 2026-11-18 11:06:40 +0000 UTC []
+        "#]],
+        );
+        check(
+            &["--format", "{{.Nope}}"],
+            expect![[r#"
+            error: the template asks for the field "Nope", which does not exist; there are: Containers, Created, CreatedAt, CreatedSince, CreatedTime, Digest, History, ID, Labels, Names, ParentId, ReadOnly, RepoDigests, RepoTags, Repository, Size, Tag, VirtualSize
+        "#]],
+        );
+    }
 }

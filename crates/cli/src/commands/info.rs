@@ -9,6 +9,9 @@ use crate::template::{self, Format};
 use crate::{error, output};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow info
+  dhow info --format '{{.Store.GraphRoot}}'")]
 pub(crate) struct Args {
     /// Print as JSON, or with a Go template
     #[arg(short, long, value_name = "FORMAT")]

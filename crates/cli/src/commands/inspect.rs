@@ -13,6 +13,10 @@ use crate::template::{self, Format};
 use crate::{error, output};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow inspect web
+  dhow inspect --format '{{.State.Status}} {{.State.ExitCode}}' web
+  dhow inspect --type image --format '{{json .Config}}' IMAGE")]
 pub(crate) struct Args {
     /// Containers and images: names, ids or beginnings of ids
     #[arg(required_unless_present = "latest")]
@@ -31,6 +35,9 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow container inspect web
+  dhow container inspect --format '{{.State.Status}}' web")]
 pub(crate) struct ContainerArgs {
     /// Containers: names, ids or beginnings of ids
     #[arg(required_unless_present = "latest")]
@@ -53,6 +60,9 @@ struct Shared {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow image inspect IMAGE
+  dhow image inspect --format '{{.Architecture}}' IMAGE")]
 pub(crate) struct ImageArgs {
     /// Images: names, ids or beginnings of ids
     #[arg(required = true)]
@@ -157,6 +167,7 @@ mod tests {
     use dhow_engine::report::ContainerState;
     use expect_test::{Expect, expect};
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
     fn check(format: &str, expected: Expect) {
         let container = ContainerInspect {
             id: "1f56e9c5bd3e".into(),
@@ -184,8 +195,8 @@ mod tests {
         check(
             "{{if .State}}{{.State.Status}} {{.State.Pid}} {{.Config.Labels.zz}}|{{end}}",
             expect![[r#"
-            error: the template asks for the field "State", which does not exist; there are: Id
-        "#]],
+                error: the template asks for the field "State", which does not exist; there are: Annotations, Architecture, Author, Comment, Config, Created, Digest, GraphDriver, History, Id, Labels, ManifestType, NamesHistory, Os, Parent, RepoDigests, RepoTags, RootFS, Size, User, Version, VirtualSize
+            "#]],
         );
     }
 

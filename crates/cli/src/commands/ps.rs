@@ -26,6 +26,10 @@ const HEADINGS: [(&str, &str); 6] = [
 ];
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = r"Examples:
+  dhow ps -a
+  dhow ps --filter status=exited --format '{{.Names}} {{.ExitCode}}'
+  dhow ps --format 'table {{.ID}}\t{{.Names}}\t{{.Status}}'")]
 pub(crate) struct Args {
     /// Show all containers, not only those that run
     #[arg(short, long)]

@@ -7,6 +7,9 @@ use crate::template::{self, Format};
 use crate::{error, output};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dhow version
+  dhow version --format '{{.Client.Version}}'")]
 pub(crate) struct Args {
     /// Print as JSON, or with a Go template
     #[arg(short, long, value_name = "FORMAT")]

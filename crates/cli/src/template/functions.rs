@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gotmpl::{FuncMap, TemplateError, Value, ValueFunc};
 
 type Answer = Result<Value, TemplateError>;
+type Function = fn(&[Value]) -> Answer;
 
 /// For the rows.
 pub(super) fn all() -> FuncMap {
@@ -25,11 +26,11 @@ pub(super) fn all() -> FuncMap {
 pub(super) fn for_headings() -> FuncMap {
     functions(
         ["json", "join", "split", "lower", "upper", "title", "pad", "truncate", "index"]
-            .map(|name| (name, first as fn(&[Value]) -> Answer)),
+            .map(|name| (name, first as Function)),
     )
 }
 
-fn functions<const N: usize>(list: [(&str, fn(&[Value]) -> Answer); N]) -> FuncMap {
+fn functions<const N: usize>(list: [(&str, Function); N]) -> FuncMap {
     list.into_iter()
         .map(|(name, function)| (name.to_owned(), Arc::new(function) as ValueFunc))
         .collect()

@@ -58,7 +58,7 @@ impl Names {
             match node {
                 Node::Action(action) => self.in_pipe(&mut action.pipe, 0),
                 Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
-                    self.in_branch(branch)
+                    self.in_branch(branch);
                 }
                 Node::Template(template) => {
                     if let Some(pipe) = &mut template.pipe {
@@ -97,13 +97,13 @@ impl Names {
             Expr::Field(_, fields) => {
                 self.mend(fields);
                 if let Some((before, keys)) = split_at_free(fields) {
-                    *expression = indexed(Expr::Field(position, before), keys);
+                    *expression = indexed(Expr::Field(position, before), &keys);
                 }
             }
             Expr::Variable(_, name, fields) => {
                 self.mend(fields);
                 if let Some((before, keys)) = split_at_free(fields) {
-                    *expression = indexed(Expr::Variable(position, name.clone(), before), keys);
+                    *expression = indexed(Expr::Variable(position, name.clone(), before), &keys);
                 }
             }
             Expr::Chain(_, inner, fields) => {
@@ -153,7 +153,7 @@ fn split_at_free(fields: &[SmolStr]) -> Option<(Vec<SmolStr>, Vec<SmolStr>)> {
 }
 
 /// `(index EXPRESSION KEY…)`. A label's name may have dots in it, which the template's parser took for fields.
-fn indexed(expression: Expr, keys: Vec<SmolStr>) -> Expr {
+fn indexed(expression: Expr, keys: &[SmolStr]) -> Expr {
     let position = expression.pos();
     let key = keys.iter().map(SmolStr::as_str).collect::<Vec<_>>().join(".");
     let args = vec![

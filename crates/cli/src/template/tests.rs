@@ -15,6 +15,7 @@ fn rows() -> Vec<serde_json::Value> {
     ]
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
 fn check(format: &str, expected: Expect) {
     let rows = rows();
     let text = Format::parse(format).and_then(|format| {

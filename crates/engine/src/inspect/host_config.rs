@@ -10,7 +10,8 @@ use crate::config::{ContainerConfig, MountShown};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::report::{
-    BlkioDeviceRate, BlkioDeviceWeight, DeviceShown, HostConfig, InspectUlimit, LogConfigShown, RestartPolicyShown,
+    BlkioDeviceRate, BlkioDeviceWeight, DeviceShown, HostConfig, InspectUlimit, LogConfigShown,
+    RestartPolicyShown,
 };
 use crate::request::{NamespaceKind, NamespaceMode, RestartPolicy};
 
@@ -27,13 +28,24 @@ impl Engine {
         let spec = &config.spec;
         let resources = &spec.resources;
         let modes = &config.namespace_modes;
-        let mode = |kind, mode: Option<&NamespaceMode>, default: &str| namespace(config, kind, mode, default);
+        let mode = |kind, mode: Option<&NamespaceMode>, default: &str| {
+            namespace(config, kind, mode, default)
+        };
         let cgroup_default = if self.host()?.cgroup.version.is_v1() { "host" } else { "private" };
         let mut shown = HostConfig {
-            binds: config.mounts_shown.iter().filter(|mount| mount.kind != "tmpfs").map(bind).collect(),
+            binds: config
+                .mounts_shown
+                .iter()
+                .filter(|mount| mount.kind != "tmpfs")
+                .map(bind)
+                .collect(),
             cgroup_manager: "cgroupfs".to_owned(),
             cgroup_mode: mode(NamespaceKind::Cgroup, modes.cgroup.as_ref(), cgroup_default),
-            container_id_file: config.cidfile.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            container_id_file: config
+                .cidfile
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
             log_config: log_config(config),
             network_mode: mode(NamespaceKind::Network, modes.network.as_ref(), "private"),
             restart_policy: restart_policy(config.restart),
@@ -43,7 +55,12 @@ impl Engine {
             dns: config.network_files.dns_servers.clone(),
             dns_options: config.network_files.dns_options.clone(),
             dns_search: config.network_files.dns_search.clone(),
-            extra_hosts: config.network_files.add_hosts.iter().map(|(name, ip)| format!("{name}:{ip}")).collect(),
+            extra_hosts: config
+                .network_files
+                .add_hosts
+                .iter()
+                .map(|(name, ip)| format!("{name}:{ip}"))
+                .collect(),
             group_add: spec.group_add.clone(),
             ipc_mode: mode(NamespaceKind::Ipc, modes.ipc.as_ref(), "shareable"),
             cgroups: if spec.cgroup.disabled { "disabled" } else { "default" }.to_owned(),
@@ -68,7 +85,11 @@ impl Engine {
                     cgroup_permissions: device.access.clone(),
                 })
                 .collect(),
-            pids_limit: if spec.cgroup.disabled { 0 } else { resources.pids_limit.unwrap_or(PIDS_LIMIT) },
+            pids_limit: if spec.cgroup.disabled {
+                0
+            } else {
+                resources.pids_limit.unwrap_or(PIDS_LIMIT)
+            },
             ulimits: ulimits(config, process),
             ..HostConfig::default()
         };
@@ -83,8 +104,12 @@ fn limits(shown: &mut HostConfig, resources: &Resources) {
     shown.memory = resources.memory.unwrap_or(0);
     shown.memory_reservation = resources.memory_reservation.unwrap_or(0);
     // Twice the memory where only that was set.
-    shown.memory_swap = resources.memory_swap.or(resources.memory.map(|memory| memory.saturating_mul(2))).unwrap_or(0);
-    shown.memory_swappiness = resources.memory_swappiness.and_then(|value| i64::try_from(value).ok()).unwrap_or(0);
+    shown.memory_swap = resources
+        .memory_swap
+        .or(resources.memory.map(|memory| memory.saturating_mul(2)))
+        .unwrap_or(0);
+    shown.memory_swappiness =
+        resources.memory_swappiness.and_then(|value| i64::try_from(value).ok()).unwrap_or(0);
     shown.oom_kill_disable = resources.oom_kill_disable;
     shown.cpu_period = resources.cpu_period.unwrap_or(0);
     shown.cpu_quota = resources.cpu_quota.unwrap_or(0);
@@ -110,7 +135,8 @@ fn limits(shown: &mut HostConfig, resources: &Resources) {
 fn nano_cpus(quota: i64, period: u64) -> i64 {
     match i64::try_from(period) {
         Ok(period) if period > 0 && quota > 0 => {
-            i64::try_from(i128::from(quota) * 1_000_000_000 / i128::from(period)).unwrap_or(i64::MAX)
+            i64::try_from(i128::from(quota) * 1_000_000_000 / i128::from(period))
+                .unwrap_or(i64::MAX)
         }
         _ => 0,
     }
@@ -121,7 +147,12 @@ fn rates(rates: &[BlockDeviceRate]) -> Vec<BlkioDeviceRate> {
 }
 
 /// `private`, `host`, `container:ID`, …; the id, because names change.
-fn namespace(config: &ContainerConfig, kind: NamespaceKind, mode: Option<&NamespaceMode>, default: &str) -> String {
+fn namespace(
+    config: &ContainerConfig,
+    kind: NamespaceKind,
+    mode: Option<&NamespaceMode>,
+    default: &str,
+) -> String {
     match (config.joins.iter().find(|join| join.kind == kind), mode) {
         (Some(join), _) => format!("container:{}", join.container),
         (None, Some(mode)) => mode.to_string(),

@@ -2,7 +2,6 @@
 //!
 //! Of one key any value may hold, of several keys each must; labels must hold all, as in podman and docker.
 
-use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
 
 use dhow_state::Snapshot;
@@ -25,7 +24,10 @@ enum Condition {
     Plain(ContainerFilter),
     CreatedBefore(i64),
     CreatedAfter(i64),
-    Ancestor { text: String, image: Option<(String, Vec<ChainId>)> },
+    Ancestor {
+        text: String,
+        image: Option<(String, Vec<ChainId>)>,
+    },
 }
 
 /// What conditions look at.
@@ -51,8 +53,13 @@ impl Conditions {
                 None => groups.push((key, vec![condition])),
             }
         }
-        let about_status = filters.iter().any(|f| matches!(f, ContainerFilter::Status(_) | ContainerFilter::Exited(_)));
-        Ok(Conditions { groups: groups.into_iter().map(|(_, group)| group).collect(), about_status })
+        let about_status = filters
+            .iter()
+            .any(|f| matches!(f, ContainerFilter::Status(_) | ContainerFilter::Exited(_)));
+        Ok(Conditions {
+            groups: groups.into_iter().map(|(_, group)| group).collect(),
+            about_status,
+        })
     }
 
     /// Whether they choose among containers by what these do, so that those that run are not preferred.
@@ -67,7 +74,7 @@ impl Conditions {
         }
         self.hold_for(&Facts {
             id: snapshot.id().as_str(),
-            name: snapshot.name.as_ref(),
+            name: snapshot.name.as_str(),
             status: snapshot.status().to_string(),
             exit_code: snapshot.exit_code(),
             created: snapshot.config.created,
@@ -81,11 +88,14 @@ impl Conditions {
 }
 
 fn resolve(engine: &Engine, filter: &ContainerFilter) -> Result<Condition> {
-    let created = |name: &str| Ok::<i64, Error>(engine.snapshot(&engine.resolve(name)?)?.config.created);
+    let created =
+        |name: &str| Ok::<i64, Error>(engine.snapshot(&engine.resolve(name)?)?.config.created);
     Ok(match filter {
         ContainerFilter::Before(name) => Condition::CreatedBefore(created(name)?),
         ContainerFilter::Since(name) => Condition::CreatedAfter(created(name)?),
-        ContainerFilter::Until(moment) => Condition::CreatedBefore(moment.resolve(dhow_state::now())),
+        ContainerFilter::Until(moment) => {
+            Condition::CreatedBefore(moment.resolve(dhow_state::now()))
+        }
         ContainerFilter::Ancestor(text) => {
             let image = match engine.find_image(text) {
                 Ok(image) => Some((image.id.hex(), image.layers)),
@@ -117,9 +127,13 @@ fn plain(filter: &ContainerFilter, facts: &Facts<'_>) -> bool {
         ContainerFilter::Name(pattern) => ContainerFilter::name_matches(pattern, facts.name),
         ContainerFilter::Label(wanted) => wanted.matches(&config.labels),
         ContainerFilter::Status(wanted) => same_status(wanted, &facts.status),
-        ContainerFilter::Exited(code) => same_status("exited", &facts.status) && facts.exit_code == Some(*code),
+        ContainerFilter::Exited(code) => {
+            same_status("exited", &facts.status) && facts.exit_code == Some(*code)
+        }
         ContainerFilter::Volume(wanted) => config.mounts_shown.iter().any(|mount| {
-            mount.name.as_ref() == Some(wanted) || mount.destination == *wanted || mount.source == *wanted
+            mount.name.as_ref() == Some(wanted)
+                || mount.destination == *wanted
+                || mount.source == *wanted
         }),
         ContainerFilter::RestartPolicy(wanted) => policy_name(config.restart) == wanted,
         ContainerFilter::Network(wanted) => network_name(config) == *wanted,
@@ -142,7 +156,11 @@ fn descends(config: &ContainerConfig, text: &str, image: Option<&(String, Vec<Ch
             };
             used.id == *id || built_on
         }
-        None => used.name == text || used.asked == text || (text.len() >= 3 && used.id.starts_with(text)),
+        None => {
+            used.name == text
+                || used.asked == text
+                || (text.len() >= 3 && used.id.starts_with(text))
+        }
     }
 }
 
@@ -172,11 +190,14 @@ fn network_name(config: &ContainerConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::config::{ImageUsed, MountShown};
 
     fn config() -> ContainerConfig {
-        let labels: BTreeMap<String, String> = [("a".into(), "b".into()), ("tier".into(), "web".into())].into();
+        let labels: BTreeMap<String, String> =
+            [("a".into(), "b".into()), ("tier".into(), "web".into())].into();
         ContainerConfig {
             labels,
             restart: RestartPolicy::OnFailure(Some(3)),
@@ -186,13 +207,18 @@ mod tests {
                 name: "localhost/busy:1".into(),
                 asked: "busy:1".into(),
             }),
-            mounts_shown: vec![MountShown { name: Some("data".into()), destination: "/data".into(), ..MountShown::default() }],
+            mounts_shown: vec![MountShown {
+                name: Some("data".into()),
+                destination: "/data".into(),
+                ..MountShown::default()
+            }],
             ..ContainerConfig::default()
         }
     }
 
     fn holds(filters: &[&str]) -> bool {
-        let filters: Vec<ContainerFilter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+        let filters: Vec<ContainerFilter> =
+            filters.iter().map(|text| text.parse().unwrap()).collect();
         let mut conditions = Conditions { groups: Vec::new(), about_status: false };
         for filter in &filters {
             conditions.groups.push(vec![Condition::Plain(filter.clone())]);

@@ -105,6 +105,7 @@ mod tests {
         Prefix { text: text.map(str::to_owned), colour }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
     fn check(
         zone: Option<TimeZone>,
         prefixes: Vec<Prefix>,

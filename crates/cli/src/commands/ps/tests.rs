@@ -76,6 +76,7 @@ fn rows() -> Vec<PsRow> {
     ]
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is expected stands in the call")]
 fn check(line: &[&str], expected: Expect) {
     let args = CommandLine::parse_from([&["ps"], line].concat()).args;
     let text = Format::parse_option(args.format.as_deref()).and_then(|format| {
@@ -177,6 +178,19 @@ fn templates() {
         error: the template asks for the field "Health", which does not exist; there are: AutoRemove, CGROUPNS, Command, Created, CreatedAt, CreatedHuman, ExitCode, Exited, ExitedAt, ID, IPC, Image, ImageID, Labels, MNT, Mounts, NET, Names, Networks, PIDNS, Pid, Pod, PodName, Ports, Restarts, RunningFor, Size, StartedAt, State, Status, USERNS, UTS
     "#]],
     );
+}
+
+#[test]
+fn nothing_to_list_has_a_heading() {
+    let args = CommandLine::parse_from(["ps", "--format", "table {{.ID}} {{.Names}}"]).args;
+    let format = Format::parse_option(args.format.as_deref()).unwrap();
+    assert_eq!(
+        render(&[], &args, &format, Timestamp::UNIX_EPOCH).unwrap(),
+        "CONTAINER ID  NAMES\n"
+    );
+    let own = render(&[], &args, &Format::DefaultTable, Timestamp::UNIX_EPOCH).unwrap();
+    assert!(own.starts_with("CONTAINER ID  IMAGE"), "{own}");
+    assert_eq!(render(&[], &args, &Format::Json, Timestamp::UNIX_EPOCH).unwrap(), "[]\n");
 }
 
 #[test]

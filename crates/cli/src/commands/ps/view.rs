@@ -38,7 +38,7 @@ pub(super) const NAMESPACE_COLUMNS: &[Column] = &[
 ];
 
 /// What templates see of a container.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct View {
     auto_remove: bool,
