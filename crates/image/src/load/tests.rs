@@ -221,3 +221,24 @@ fn a_name_moves_to_the_image_loaded_last() {
     );
     assert_eq!(place.storage.image_names(&first[0].id).unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn loads_and_collections_at_the_same_time() {
+    let place = Place::new();
+    let layers = || {
+        [gzipped(layer(&[("a", "1")])), gzipped(layer(&[("b", "2")])), plain(layer(&[("c", "3")]))]
+    };
+    let path = place.file("x.tar", &tar_of(&oci("tool", &layers())));
+    let other = place.file("y.tar", &tar_of(&oci("other", &layers()[..2])));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| place.load(&path).unwrap());
+            scope.spawn(|| place.load(&other).unwrap());
+            scope.spawn(|| place.storage.collect(&|| Some(Vec::new())).unwrap());
+        }
+    });
+    for (name, file) in [("tool", "c"), ("other", "b")] {
+        assert!(place.read(&format!("localhost/{name}:latest"), file).is_some(), "{name}");
+    }
+    assert_eq!(place.storage.images().unwrap().images.len(), 2);
+}
