@@ -51,7 +51,7 @@ pub enum Phase {
     Starting,
     /// Started.
     Running,
-    /// The runtime was told, or is about to be told, to freeze it.
+    /// The runtime was told, or is about to be told, to freeze or to thaw it: which it is, only the runtime knows.
     Pausing,
     /// Frozen.
     Paused,

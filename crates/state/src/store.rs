@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use dhow_sys::fs::create_dir_all;
+use dhow_sys::fs::{create_dir, create_dir_all};
 use dhow_sys::lock::{FileLock, LockError, LockMode};
 
 use crate::artifacts::Artifacts;
@@ -321,9 +321,14 @@ fn acquire_in(layout: &Layout, id: &ContainerId, timeout: Duration) -> Result<Fi
     })
 }
 
+/// Not `create_dir_all`: whoever removes the container may take the directory away while that looks at it, and the lock,
+/// taken next, is where this is noticed.
 fn make_run_dir(layout: &Layout, id: &ContainerId) -> Result<()> {
     let dir = layout.run_dir(id);
-    create_dir_all(&dir, 0o700).map_err(Error::io("create", &dir))
+    match create_dir(&dir, 0o700) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", &dir)(e)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

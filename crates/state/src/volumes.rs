@@ -177,3 +177,67 @@ impl<'a> Volumes<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(test: impl FnOnce(&Layout, Volumes<'_>)) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("root"), run: dir.path().join("run") };
+        create_dir_all(&layout.volumes(), 0o700).unwrap();
+        test(&layout, Volumes::new(&layout));
+    }
+
+    fn name(text: &str) -> VolumeName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn made_once_listed_and_removed() {
+        check(|layout, volumes| {
+            let mut volume = Volume::new(name("data"), false);
+            volume.labels.insert("a".to_owned(), "b".to_owned());
+            assert!(volumes.create_with(&volume).unwrap());
+            assert!(!volumes.create(&name("data"), true).unwrap());
+            assert_eq!(volumes.get(&name("data")).unwrap(), volume);
+            assert!(volumes.create(&name("b"), true).unwrap());
+            assert!(volumes.get(&name("b")).unwrap().anonymous);
+            assert_eq!(volumes.names().unwrap(), [name("b"), name("data")]);
+            assert!(layout.volume_data(&name("b")).is_dir());
+            volumes.remove(&name("b")).unwrap();
+            assert!(matches!(volumes.remove(&name("b")), Err(Error::NoVolume { .. })));
+            assert!(matches!(volumes.get(&name("b")), Err(Error::NoVolume { .. })));
+            assert_eq!(volumes.names().unwrap(), [name("data")]);
+        });
+    }
+
+    #[test]
+    fn one_maker_among_many() {
+        check(|_, volumes| {
+            let made: usize = std::thread::scope(|s| {
+                let threads: Vec<_> = (0..8)
+                    .map(|_| s.spawn(|| volumes.create(&name("data"), false).unwrap()))
+                    .collect();
+                threads.into_iter().map(|t| usize::from(t.join().unwrap())).sum()
+            });
+            assert_eq!(made, 1);
+        });
+    }
+
+    #[test]
+    fn a_missing_record_is_a_plain_volume_and_a_damaged_one_can_be_removed() {
+        check(|layout, volumes| {
+            create_dir(&layout.volume(&name("bare")), 0o700).unwrap();
+            let volume = volumes.get(&name("bare")).unwrap();
+            assert!(!volume.anonymous && volume.created > 0);
+            volumes.create(&name("sick"), false).unwrap();
+            document::write(&layout.volume_record(&name("sick")), &"text", Durability::Volatile)
+                .unwrap();
+            assert!(matches!(volumes.get(&name("sick")), Err(Error::CorruptVolume { .. })));
+            volumes.remove(&name("sick")).unwrap();
+            volumes.remove(&name("bare")).unwrap();
+            assert!(volumes.names().unwrap().is_empty());
+        });
+    }
+}

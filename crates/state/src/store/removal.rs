@@ -68,6 +68,10 @@ pub(super) fn take_away(layout: &Layout, id: &ContainerId, lock: FileLock) -> Re
         remove_intended_volumes(layout, id)?;
     }
     empty(&run_dir, Some("lock"))?;
+    if dir.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
+        // Somebody's damage.
+        names::unlink(&dir)?;
+    }
     // CRASH: from here on it is no container any more, for readers; whoever meets the directory goes on here.
     remove_tree(&config).map_err(Error::io("remove", &config))?;
     empty(&dir, None)?;

@@ -153,17 +153,11 @@ fn take_directory(layout: &Layout, id: &ContainerId) -> Result<FileLock> {
     let dir = layout.container_dir(id);
     create_dir(&dir, 0o700).map_err(Error::io("create", &dir))?;
     loop {
-        let lock = match acquire_in(layout, id, SHORT_WAIT) {
-            Ok(lock) => lock,
+        match acquire_in(layout, id, SHORT_WAIT) {
             // Somebody has swept the directory between our two steps, and its run directory too.
-            Err(Error::Lock { source, .. }) if source.is_not_found() => continue,
-            Err(e) => return Err(e),
-        };
-        return match create_dir(&dir, 0o700) {
-            Ok(()) => Ok(lock),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(lock),
-            Err(e) => Err(Error::io("create", &dir)(e)),
-        };
+            Err(Error::Lock { source, .. }) if source.is_not_found() => {}
+            other => return other,
+        }
     }
 }
 
@@ -175,18 +169,36 @@ fn take_name(
     name: Option<&ContainerName>,
 ) -> Result<ContainerName> {
     if let Some(name) = name {
-        names::write_own(layout, id, name)?;
+        write_own_name(layout, id, name)?;
         names::claim(layout, name, id)?;
         return Ok(name.clone());
     }
     let mut attempt = 0;
     loop {
         let name = random_name(attempt)?;
-        names::write_own(layout, id, &name)?;
+        write_own_name(layout, id, &name)?;
         match names::claim(layout, &name, id) {
             Ok(()) => return Ok(name),
             Err(Error::NameInUse { .. }) if attempt < NAME_ATTEMPTS => attempt += 1,
             Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The first entry of the directory; with it, nobody removes it but who has its lock. Before, a sweeper that came between
+/// the making of the directory and its locking may still be about to: then it is made again.
+fn write_own_name(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<()> {
+    loop {
+        match names::write_own(layout, id, name) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        let dir = layout.container_dir(id);
+        match create_dir(&dir, 0o700) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("create", &dir)(e));
+            }
+            _ => {}
         }
     }
 }
