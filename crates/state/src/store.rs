@@ -3,6 +3,7 @@
 //! ORDER: a container's lock, then `run/lock`, each for a few file operations; never two containers' locks at a time,
 //! but for one tried without waiting while a name is claimed.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -122,8 +123,10 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub fn ids(&self) -> Result<Vec<ContainerId>> {
-        let mut ids = Vec::new();
-        for id in self.directories()? {
+        let all = self.directories()?;
+        self.sweep_run_dirs(&all);
+        let mut ids = Vec::with_capacity(all.len());
+        for id in all {
             if self.exists(&id)? {
                 ids.push(id);
             }
@@ -274,6 +277,11 @@ impl Store {
     fn try_acquire(&self, id: &ContainerId) -> Result<Option<FileLock>> {
         self.require_directory(id)?;
         make_run_dir(&self.layout, id)?;
+        self.try_acquire_in_run(id)
+    }
+
+    /// The lock in a run directory, if that is there and nobody has it.
+    fn try_acquire_in_run(&self, id: &ContainerId) -> Result<Option<FileLock>> {
         let path = self.layout.lock(id);
         match FileLock::try_acquire(&path, LockMode::Exclusive) {
             Ok(lock) => Ok(lock),
@@ -289,6 +297,27 @@ impl Store {
             Ok(_) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::not_found(id)),
             Err(e) => Err(Error::io("look at", &dir)(e)),
+        }
+    }
+
+    /// Removes run directories without a container: one who came to lock it when it was just removed, and was killed.
+    fn sweep_run_dirs(&self, containers: &[ContainerId]) {
+        let known: HashSet<&str> = containers.iter().map(ContainerId::as_str).collect();
+        let Ok(entries) = std::fs::read_dir(self.layout.run_containers()) else { return };
+        for entry in entries.flatten() {
+            let id = entry
+                .file_name()
+                .to_str()
+                .filter(|name| !known.contains(name))
+                .and_then(|name| name.parse().ok());
+            // One that was made since the listing has a directory.
+            if let Some(id) = id
+                && self.require_directory(&id).is_err()
+                && let Ok(Some(lock)) = self.try_acquire_in_run(&id)
+                && let Err(error) = removal::take_away(&self.layout, &id, lock)
+            {
+                tracing::debug!(%id, %error, "cannot remove what is left of a container");
+            }
         }
     }
 

@@ -305,6 +305,17 @@ fn those_who_wait_for_the_lock_of_a_removed_container_are_told_and_leave_nothing
 }
 
 #[test]
+fn a_run_directory_without_a_container_is_swept() {
+    let f = Fixture::new();
+    let (gone, web) = (ContainerId::random().unwrap(), f.create("web"));
+    create_dir_all(&f.store.layout().run_dir(&gone), 0o700).unwrap();
+    write(&f.store.layout().lock(&gone), "");
+    assert_eq!(f.store.ids().unwrap(), std::slice::from_ref(&web));
+    assert!(!f.store.layout().run_dir(&gone).exists());
+    assert!(f.store.layout().run_dir(&web).exists());
+}
+
+#[test]
 fn exits_of_removed_containers_are_bounded() {
     let f = Fixture::new();
     for n in 0..20 {
