@@ -394,4 +394,67 @@ fn an_import_learns_its_diff_id() {
     assert_eq!(tree(&store.storage.layer_diff(&copy.chain)), expected(&[("a", "=1")]));
 }
 
+/// A full disk is one error that names the entry, and leaves the store as it was.
+#[test]
+fn a_full_disk() {
+    let temp = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mount = Tmpfs(temp.path().join("small"));
+    fs::create_dir(&mount.0).unwrap();
+    let size = dhow_sys::mount::Tmpfs { size: Some(1 << 20), mode: 0o700, ..Default::default() };
+    dhow_sys::mount::mount_tmpfs(&size, &mount.0).unwrap();
+    let options = crate::StorageOptions { durable: false, ..Default::default() };
+    let storage = Storage::open_with(&mount.0.join("root"), options).unwrap();
+    let lease = storage.lease().unwrap();
+    let big = tar(&[file("small", "x"), file("big", &"y".repeat(2 << 20))]);
+    let error = lease.apply(None, &source(&big), &Limits::default()).unwrap_err();
+    let Error::Io { path, source: cause, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((path.as_path(), cause.kind()), (Path::new("big"), io::ErrorKind::StorageFull));
+    let error = lease.ingest(big.as_slice(), None, u64::MAX).unwrap_err();
+    let Error::Io { source: cause, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(cause.kind(), io::ErrorKind::StorageFull);
+    assert!(lease.spool(big.as_slice(), u64::MAX).is_err());
+    apply(&lease, None, &[file("small", "x")]).expect("there is room again");
+    drop(lease);
+    assert_eq!(fs::read_dir(storage.layers()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(storage.tmp()).unwrap().count(), 0);
+}
+
+/// Unmounted even if the test fails.
+struct Tmpfs(PathBuf);
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        if let Err(e) = dhow_sys::mount::unmount(&self.0, true) {
+            eprintln!("{}: {e}", self.0.display());
+        }
+    }
+}
+
+/// The marks of an unprivileged user, on a mount that reads those.
+#[test]
+fn marks_in_user_attributes() {
+    let temp = tempfile::tempdir_in("/var/tmp").unwrap();
+    let options = crate::StorageOptions { userxattr: true, durable: false };
+    let storage = Storage::open_with(&temp.path().join("root"), options).unwrap();
+    let lease = storage.lease().unwrap();
+    let base = apply(&lease, None, &[dir("d"), file("d/a", "1"), file("e/b", "1")]).unwrap();
+    let top = apply(
+        &lease,
+        Some(&base.chain),
+        &[dir("d"), file("d/.wh..wh..opq", ""), file("e/.wh.b", "")],
+    )
+    .unwrap();
+    let marked = fs::File::open(storage.layer_diff(&top.chain).join("d")).unwrap();
+    assert_eq!(dhow_sys::xattr::list(&marked).unwrap(), ["user.overlay.opaque"]);
+    let layers = crate::Base::Layers(vec![base.chain, top.chain]);
+    let root = crate::RootFs::new(&storage, temp.path().join("fs"), layers);
+    let merged = root.mount(&crate::MountOptions::default()).unwrap();
+    let found = tree(&merged);
+    fs::remove_dir(merged.join("e")).unwrap();
+    let changes = root.changes().unwrap();
+    root.remove().unwrap();
+    assert_eq!(found, expected(&[("d", "d"), ("e", "d")]));
+    assert_eq!(changes.len(), 1, "{changes:?}");
+}
+
 mod model;
