@@ -6,6 +6,21 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::report::DiffReport;
 
+/// What the engine and the runtime put into every container: mount points and the files mounted there. Podman leaves
+/// the same out.
+const MADE_BY_THE_ENGINE: [&str; 10] = [
+    "/dev",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/mtab",
+    "/etc/resolv.conf",
+    "/proc",
+    "/run",
+    "/run/.containerenv",
+    "/run/dhow-init",
+    "/sys",
+];
+
 impl Engine {
     /// What the container or image `object` differs in from what it stands on. A container goes before an image of
     /// the same name.
@@ -21,7 +36,7 @@ impl Engine {
         let changes = match self.resolve(object) {
             Ok(id) => {
                 let config = self.config_of(&self.snapshot(&id)?)?;
-                self.rootfs(&id, &config)?.changes()
+                self.rootfs(&id, &config)?.changes().map(users_own)
             }
             Err(Error::NoSuch { .. }) => {
                 let image = self.find_image(object)?;
@@ -31,6 +46,15 @@ impl Engine {
         };
         Ok(report(changes.map_err(Error::Storage)?))
     }
+}
+
+/// The changes that the container's user has made.
+fn users_own(changes: Vec<Change>) -> Vec<Change> {
+    let made = |change: &Change| {
+        change.kind != ChangeKind::Deleted
+            && MADE_BY_THE_ENGINE.iter().any(|path| change.path == std::path::Path::new(path))
+    };
+    changes.into_iter().filter(|change| !made(change)).collect()
 }
 
 fn report(changes: Vec<Change>) -> DiffReport {
@@ -44,4 +68,23 @@ fn report(changes: Vec<Change>) -> DiffReport {
         }
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_made_is_left_out_and_what_was_deleted_is_not() {
+        let change = |kind, path: &str| Change { path: path.into(), kind };
+        let own = users_own(vec![
+            change(ChangeKind::Modified, "/etc"),
+            change(ChangeKind::Added, "/etc/hosts"),
+            change(ChangeKind::Added, "/run"),
+            change(ChangeKind::Added, "/run/mine"),
+            change(ChangeKind::Deleted, "/sys"),
+        ]);
+        let paths: Vec<_> = own.iter().map(|change| change.path.display().to_string()).collect();
+        assert_eq!(paths, ["/etc", "/run/mine", "/sys"]);
+    }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, Capability, CpuCount, DetachKeys, Device, DeviceCgroupRule, EnvVar, HostEntry, Label,
-    LogOptions, MemoryLimit, Mount, NamespaceMode, RestartPolicy, Rootfs, SeccompChoice, Signal,
-    Sysctl, Timeout, Ulimit, User,
+    ByteSize, Capability, CpuCount, Device, DeviceCgroupRule, EnvVar, HostEntry, Label, LogOptions,
+    MemoryLimit, Mount, NamespaceMode, RestartPolicy, Rootfs, SeccompChoice, Signal, Sysctl,
+    Timeout, Ulimit, User,
 };
 
 /// A container to be made.
@@ -75,9 +75,6 @@ pub struct CreateRequest {
     /// The whole command line, word for word, for inspect; empty where there was none.
     #[serde(default)]
     pub create_command: Vec<String>,
-    /// `--detach-keys`: used by whoever attaches without naming others.
-    #[serde(default)]
-    pub detach_keys: Option<DetachKeys>,
 }
 
 impl CreateRequest {
@@ -104,7 +101,6 @@ impl CreateRequest {
             monitor_pid_file: None,
             cid_file: None,
             create_command: Vec::new(),
-            detach_keys: None,
         }
     }
 }
