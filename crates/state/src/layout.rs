@@ -210,6 +210,12 @@ impl Layout {
         self.run.join("lock")
     }
 
+    /// `run/runtime`: the OCI runtime's own state directory.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.run.join("runtime")
+    }
+
     /// `run/exits`: the ends of containers that are removed.
     #[must_use]
     pub fn exits(&self) -> PathBuf {

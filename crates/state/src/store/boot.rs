@@ -25,8 +25,9 @@ pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<()> {
         // Somebody was faster.
         return Ok(());
     }
-    // Renamed, not emptied: it takes one step, and succeeds even if something is mounted in there.
-    for dir in [layout.run_containers(), layout.exits()] {
+    // Renamed, not emptied: it takes one step, and succeeds even if something is mounted in there. Only what is ours: the
+    // user may have named a directory with other things in it.
+    for dir in [layout.run_containers(), layout.exits(), layout.runtime()] {
         set_aside(layout, &dir, boot_id)?;
         create_dir_all(&dir, 0o700).map_err(Error::io("create", &dir))?;
     }
