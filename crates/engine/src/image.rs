@@ -4,7 +4,7 @@ mod pattern;
 
 use std::collections::{BTreeMap, HashMap};
 
-use dhow_image::{ImageConfig, ImageReference};
+use dhow_image::{HistoryEntry, ImageConfig, ImageReference};
 use dhow_state::ContainerId;
 use dhow_storage::{ChainId, Image, ImageId};
 
@@ -112,39 +112,58 @@ impl Engine {
         }
     }
 
-    /// How an image came to be, newest step first.
+    /// How an image came to be, newest step first. A step after which an image was stored that is still here has its
+    /// id.
     ///
     /// # Errors
     /// [`Error::NoSuch`], [`Error::Ambiguous`].
     pub fn history(&self, image: &str) -> Result<Vec<HistoryRow>> {
         let image = self.find_image(image)?;
         let names = self.storage()?.image_names(&image.id).map_err(Error::Storage)?;
-        let config = config_of(&image)?;
-        let mut sizes = image.layer_sizes.iter();
-        let mut rows: Vec<HistoryRow> = config
-            .history
-            .iter()
-            .map(|step| HistoryRow {
-                id: "<missing>".to_owned(),
+        let mut history = config_of(&image)?.history;
+        let with_layer = history.iter().filter(|step| !step.empty_layer).count();
+        // A builder that writes no history has made layers all the same.
+        let untold = image.layers.len().saturating_sub(with_layer);
+        history.extend(std::iter::repeat_n(HistoryEntry::default(), untold));
+        let others = if history.len() > 1 { self.by_history()? } else { HashMap::new() };
+        let mut layers = 0;
+        let mut rows: Vec<HistoryRow> = Vec::with_capacity(history.len());
+        for (step, number) in history.iter().zip(1..) {
+            let mut size = 0;
+            if !step.empty_layer {
+                size = image.layer_sizes.get(layers).copied().unwrap_or_default();
+                layers += 1;
+            }
+            let below = image.layers.get(..layers).and_then(|chain| chain.last()).copied();
+            rows.push(HistoryRow {
+                id: others
+                    .get(&(below, number))
+                    .map_or_else(|| "<missing>".to_owned(), ImageId::hex),
                 created: moment(step.created.as_deref()),
                 created_by: step.created_by.clone(),
-                size: if step.empty_layer { 0 } else { sizes.next().copied().unwrap_or_default() },
+                size,
                 comment: step.comment.clone(),
                 tags: Vec::new(),
-            })
-            .collect();
-        // A builder that writes no history has made layers all the same.
-        rows.extend(sizes.map(|size| HistoryRow {
-            id: "<missing>".to_owned(),
-            size: *size,
-            ..HistoryRow::default()
-        }));
+            });
+        }
         rows.reverse();
         if let Some(newest) = rows.first_mut() {
             newest.id = image.id.hex();
             newest.tags = names;
         }
         Ok(rows)
+    }
+
+    /// The oldest image for each top layer and number of steps: what another image's history can be built on.
+    fn by_history(&self) -> Result<HashMap<(Option<ChainId>, usize), ImageId>> {
+        let mut images = self.storage()?.images().map_err(Error::Storage)?.images;
+        images.sort_by_key(|(image, _)| image.created);
+        let mut oldest = HashMap::new();
+        for (image, _) in images {
+            let Ok(config) = config_of(&image) else { continue };
+            oldest.entry((image.layers.last().copied(), config.history.len())).or_insert(image.id);
+        }
+        Ok(oldest)
     }
 
     /// The image of that name, id, unique id prefix or digest.

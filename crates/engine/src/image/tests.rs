@@ -317,7 +317,12 @@ fn a_container_becomes_an_image() {
         place.engine.find_image("base").unwrap().diff_ids[0].to_string()
     );
     assert_eq!(place.engine.diff("made:1", None).unwrap(), diff);
-    assert_eq!(place.engine.history("made:1").unwrap().len(), 2);
+    let history = place.engine.history("made:1").unwrap();
+    assert_eq!(
+        history.iter().map(|step| step.id.clone()).collect::<Vec<_>>(),
+        [made.hex(), base.hex()]
+    );
+    assert_eq!(history[0].created_by, "/bin/true");
 
     // The image below can go: its layer is that of the new one too, and the container's.
     assert!(matches!(place.remove("base", false).unwrap_err(), Error::InUse { .. }));
