@@ -14,13 +14,11 @@ pub(crate) struct Args {
     /// A container or image
     #[arg(required_unless_present = "latest")]
     object: Option<String>,
-    /// The container or image to compare it with, instead of what it was made from
-    other: Option<String>,
     /// Print as JSON
     #[arg(long, value_name = "json")]
     format: Option<String>,
     /// Use the container created last
-    #[arg(short, long, conflicts_with_all = ["object", "other"])]
+    #[arg(short, long, conflicts_with = "object")]
     latest: bool,
 }
 
@@ -36,7 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         Some(object) => object.clone(),
         None => engine.latest()?.to_string(),
     };
-    let report = engine.diff(&object, args.other.as_deref())?;
+    let report = engine.diff(&object, None)?;
     output::print(&if json { template::json(&report)? } else { lines(&report) })?;
     Ok(error::SUCCESS)
 }

@@ -119,18 +119,16 @@ fn inspect(names: &[String], kind: Kind, shared: &Shared, context: &Context) -> 
         names.to_vec()
     };
     let mut found = Vec::new();
-    let mut code = error::SUCCESS;
+    let mut missing = Vec::new();
     for name in &names {
         match find(&engine, name, kind, shared.size) {
             Ok(object) => found.push(object),
-            Err(missing) => {
-                error::print(&missing);
-                code = error::ENGINE;
-            }
+            Err(reason) => missing.push(reason),
         }
     }
     output::print(&render(&found, &format)?)?;
-    Ok(code)
+    missing.iter().for_each(error::print);
+    Ok(if missing.is_empty() { error::SUCCESS } else { error::ENGINE })
 }
 
 fn find(engine: &Engine, name: &str, kind: Kind, size: bool) -> Result<Object> {

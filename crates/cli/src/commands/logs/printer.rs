@@ -60,8 +60,11 @@ impl<O: Write, E: Write> Printer<O, E> {
         } else {
             before(&container.prefix, self.zone.as_ref(), line.at)
         };
-        *within_line = !line.bytes.ends_with(b"\n");
+        *within_line = line.partial;
         text.extend_from_slice(&line.bytes);
+        if !line.partial {
+            text.push(b'\n');
+        }
         match line.stream {
             Stream::Stdout => write(&mut self.stdout, &text),
             Stream::Stderr => write(&mut self.stderr, &text),
@@ -115,8 +118,8 @@ mod tests {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut printer = Printer::new(&mut stdout, &mut stderr, zone, prefixes);
         for (container, stream, text) in lines {
-            let bytes = text.as_bytes().to_vec();
             let partial = !text.ends_with('\n');
+            let bytes = text.trim_end_matches('\n').as_bytes().to_vec();
             printer
                 .print(
                     *container,
