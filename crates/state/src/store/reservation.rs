@@ -156,7 +156,13 @@ fn take_directory(layout: &Layout, id: &ContainerId) -> Result<FileLock> {
         match acquire_in(layout, id, SHORT_WAIT) {
             // Somebody has swept the directory between our two steps, and its run directory too.
             Err(Error::Lock { source, .. }) if source.is_not_found() => {}
-            other => return other,
+            Ok(lock) => return Ok(lock),
+            Err(e) => {
+                // Empty, and nobody's but ours: best effort, as the next one who meets it does the same.
+                drop(std::fs::remove_dir(layout.run_dir(id)));
+                drop(std::fs::remove_dir(&dir));
+                return Err(e);
+            }
         }
     }
 }
