@@ -82,7 +82,7 @@ impl Storage {
         first()?;
         self.remove_stray_names()?;
         let dead = self.dead_leases()?;
-        if let Some(needed) = self.needed(in_use)? {
+        if let Some(needed) = self.needed(in_use, &dead)? {
             for (what, dir) in [("layer", self.layers()), ("blob", self.blobs())] {
                 for file in list_dir(&dir)? {
                     let digest = file.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok());
@@ -117,7 +117,7 @@ impl Storage {
     }
 
     /// `None`: not all references are known, so that nothing may go.
-    fn needed(&self, in_use: InUse<'_>) -> Result<Option<HashSet<Need>>> {
+    fn needed(&self, in_use: InUse<'_>, dead: &[FileLock]) -> Result<Option<HashSet<Need>>> {
         let Some(layers) = in_use() else { return Ok(None) };
         let mut needed: HashSet<Need> = layers.into_iter().map(Need::Layer).collect();
         for id in self.image_ids()? {
@@ -135,9 +135,13 @@ impl Storage {
             }
         }
         for file in list_dir(&self.tmp())? {
-            let path = self.tmp().join(file).join(NEEDS);
+            let lease = self.tmp().join(file);
+            // The dead need nothing any more.
+            if dead.iter().any(|lock| lock.path() == with_lock(&lease)) {
+                continue;
+            }
             // A lease without a list needs nothing; its lock file is not a directory.
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let Ok(text) = std::fs::read_to_string(lease.join(NEEDS)) else { continue };
             needed.extend(text.lines().filter_map(Need::parse));
         }
         Ok(Some(needed))

@@ -99,11 +99,12 @@ fn a_corrupt_image_keeps_everything_until_it_is_removed() {
 fn the_dead_leave_nothing_for_long() {
     let store = Store::new();
     let storage = &store.storage;
-    let (_, second, _) = two_images(&store);
+    two_images(&store);
+    let orphan = apply(&storage.lease().unwrap(), None, &[file("orphan", "")]).unwrap();
     let tmp = storage.tmp();
     for name in ["17-0-abc", "18-0-def"] {
         fs::create_dir_all(tmp.join(name).join("layer0/diff/d")).unwrap();
-        fs::write(tmp.join(name).join(NEEDS), format!("layer {}\nblob sha2", second.layers[0]))
+        fs::write(tmp.join(name).join(NEEDS), format!("layer {}\nblob sha2", orphan.chain))
             .unwrap();
     }
     fs::write(tmp.join("17-0-abc.lock"), "17").unwrap();
@@ -114,7 +115,7 @@ fn the_dead_leave_nothing_for_long() {
     assert!(storage.resolve_image("gone").is_err());
     let alive = storage.lease().unwrap();
     let collected = storage.collect(NOBODY).unwrap();
-    assert_eq!(collected.dead, 3);
+    assert_eq!((collected.dead, collected.layers), (3, vec![orphan.chain]));
     assert!(alive.dir().is_dir());
     drop(alive);
     store.assert_clean();
