@@ -137,10 +137,14 @@ pub(crate) fn pump(
         if ready.session {
             outputs.fill(session)?;
         }
-        if ready.stdout && !outputs.stdout.write(io::stdout().as_fd()).context("cannot write to stdout")? {
+        if ready.stdout
+            && !outputs.stdout.write(io::stdout().as_fd()).context("cannot write to stdout")?
+        {
             break Ending::Interrupted(signal_hook::consts::SIGPIPE);
         }
-        if ready.stderr && !outputs.stderr.write(io::stderr().as_fd()).context("cannot write to stderr")? {
+        if ready.stderr
+            && !outputs.stderr.write(io::stderr().as_fd()).context("cannot write to stderr")?
+        {
             outputs.streams.stderr = false;
             outputs.stderr = Output::default();
         }

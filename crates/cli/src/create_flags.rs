@@ -12,12 +12,12 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dhow_engine::request::{
-    ByteSize, Capability, CgroupMode, CpuCount, CreateRequest, DetachKeys, Device,
-    DeviceCgroupRule, EnvArgument, EnvVar, HostEntry, HostsOptions, InitOptions, Invalid, Label,
-    LifetimeOptions, LogDriver, LogOption, LogOptions, MemoryLimit, Mount, NamespaceKind,
-    NamespaceMode, NamespaceOptions, ProcessOptions, ResourceOptions, RestartPolicy, Rootfs,
-    SeccompChoice, SecurityOption, SecurityOptions, Signal, Source, Sysctl, Timeout, TmpfsMount,
-    Ulimit, User, parse_env_file, parse_label_file, parse_volume,
+    ByteSize, Capability, CgroupMode, CpuCount, CreateRequest, Device, DeviceCgroupRule,
+    EnvArgument, EnvVar, HostEntry, HostsOptions, InitOptions, Invalid, Label, LifetimeOptions,
+    LogDriver, LogOption, LogOptions, MemoryLimit, Mount, NamespaceKind, NamespaceMode,
+    NamespaceOptions, ProcessOptions, ResourceOptions, RestartPolicy, Rootfs, SeccompChoice,
+    SecurityOption, SecurityOptions, Signal, Source, Sysctl, Timeout, TmpfsMount, Ulimit, User,
+    parse_env_file, parse_label_file, parse_volume,
 };
 
 use crate::environment::Environment;
@@ -154,9 +154,6 @@ pub(crate) struct CreateFlags {
     /// Attach to stdin, stdout or stderr only
     #[arg(long, short, value_name = "STREAM", help_heading = "Process", value_delimiter = ',', value_parser = stream)]
     pub(crate) attach: Vec<Attach>,
-    /// Keys that detach: characters or ctrl-X, separated by commas; "" for none
-    #[arg(long, value_name = "KEYS", help_heading = "Process", value_parser = value::<DetachKeys>)]
-    pub(crate) detach_keys: Option<DetachKeys>,
     /// Run an init process that reaps zombies and passes on signals
     #[arg(long, help_heading = "Process")]
     init: bool,
@@ -201,7 +198,7 @@ pub(crate) struct CreateFlags {
     #[arg(long, help_heading = "Files")]
     read_only: bool,
     /// With --read-only, keep /run, /tmp and /var/tmp writable [default: true]
-    #[arg(long, value_name = "BOOL", help_heading = "Files", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", help_heading = "Files", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     read_only_tmpfs: Option<bool>,
     /// Give it a device: SOURCE[:DESTINATION][:rwm]
     #[arg(long, value_name = "DEVICE", help_heading = "Files", value_delimiter = ',', value_parser = value::<Device>)]
@@ -506,7 +503,6 @@ impl CreateFlags {
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect(),
-            detach_keys: self.detach_keys.take(),
             resources: self.resources(),
             source,
         })

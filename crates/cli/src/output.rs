@@ -14,3 +14,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
         .and_then(|()| stdout.flush())
         .context("cannot write to stdout")
 }
+
+/// Writes a line to stdout.
+pub(crate) fn line(text: &str) -> Result<()> {
+    print(&format!("{text}\n"))
+}

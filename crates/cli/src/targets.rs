@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dhow_engine::request::{ContainerFilter, PsRequest};
-use dhow_engine::{Engine, Status};
+use dhow_engine::{Engine, Error as EngineError, Status};
 
 use crate::create_flags::value;
 use crate::error;
@@ -39,16 +39,27 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// The containers meant, as they are to be printed: as the user named them, by full id where the user did not.
+    /// The containers meant: as the user named them, by full id where the user did not.
     ///
-    /// `--all` and `--filter` mean those in a status that the command can be about. With `ignore`, a missing
-    /// `--cidfile` is passed over.
+    /// `--all` and `--filter` mean those in a status that the command can be about, `fits`. With `ignore`, containers
+    /// and `--cidfile`s that do not exist are passed over.
     pub(crate) fn resolve(
         &self,
         engine: &Engine,
         ignore: bool,
         fits: impl Fn(Status) -> bool,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Selected> {
+        let mut selected = self.resolve_any(engine, ignore)?;
+        if self.all || !self.filter.is_empty() {
+            // One that vanishes meanwhile, or cannot be read, is not one that the command can be about.
+            let status = |name: &String| engine.resolve(name).and_then(|id| engine.status(&id));
+            selected.names.retain(|name| status(name).is_ok_and(&fits));
+        }
+        Ok(selected)
+    }
+
+    /// The same for a command that is about containers in whatever status, damaged ones too.
+    pub(crate) fn resolve_any(&self, engine: &Engine, ignore: bool) -> Result<Selected> {
         let named = !(self.names.is_empty() && self.cidfile.is_empty());
         let ways = [named, self.all, self.latest, !self.filter.is_empty() && !self.all];
         match ways.into_iter().filter(|way| *way).count() {
@@ -59,26 +70,23 @@ impl Targets {
             _ => bail!("containers' names, --all, --latest and --filter exclude each other"),
         }
         if named {
-            let mut targets = self.names.clone();
+            let mut names = self.names.clone();
             for file in &self.cidfile {
                 if !(ignore && matches!(file.try_exists(), Ok(false))) {
-                    targets.push(read_cidfile(file)?);
+                    names.push(read_cidfile(file)?);
                 }
             }
-            return Ok(targets);
+            return Ok(Selected { names, ignore_missing: ignore });
         }
-        if self.latest {
-            return Ok(vec![engine.latest()?.to_string()]);
-        }
-        let ids = if self.filter.is_empty() {
+        let names = if self.latest {
+            vec![engine.latest()?.to_string()]
+        } else if self.filter.is_empty() {
             engine.ids()?.iter().map(ToString::to_string).collect()
         } else {
             self.filtered(engine)?
         };
-        // One that vanishes meanwhile, or cannot be read, is not one that the command can be about; ps shows the latter.
-        let fits_now =
-            |name: &String| engine.resolve(name).and_then(|id| engine.status(&id)).is_ok_and(&fits);
-        Ok(ids.into_iter().filter(fits_now).collect())
+        // Not named by the user: one that somebody else removes meanwhile is none of his.
+        Ok(Selected { names, ignore_missing: true })
     }
 
     fn filtered(&self, engine: &Engine) -> Result<Vec<String>> {
@@ -98,40 +106,52 @@ pub(crate) fn read_cidfile(file: &Path) -> Result<String> {
     }
 }
 
-/// Does something to each container, several at a time; prints each name that worked, in the order given, and every
-/// error. The exit code is the worst of `code`.
-pub(crate) fn each(
-    targets: &[String],
-    code: impl Fn(&anyhow::Error) -> u8,
-    act: impl Fn(&str) -> Result<()> + Sync,
-) -> Result<u8> {
-    let mut worst = error::SUCCESS;
-    for (target, result) in targets.iter().zip(all_at_once(targets, act)) {
-        match result {
-            Ok(()) => output::line(target)?,
-            Err(e) => {
-                error::print(&e);
-                worst = worst.max(code(&e));
-            }
-        }
-    }
-    Ok(worst)
+/// The containers meant.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// As they are to be printed.
+    pub(crate) names: Vec<String>,
+    /// One that does not exist (any more) is passed over.
+    pub(crate) ignore_missing: bool,
 }
 
-/// The results in the order of the targets.
-fn all_at_once(targets: &[String], act: impl Fn(&str) -> Result<()> + Sync) -> Vec<Result<()>> {
-    if let [target] = targets {
-        return vec![act(target)];
+impl Selected {
+    /// Does something to each container, several at a time; prints each name that worked, in order, and every error.
+    /// The exit code is the worst of `code`.
+    pub(crate) fn each(
+        &self,
+        code: impl Fn(&anyhow::Error) -> u8,
+        act: impl Fn(&str) -> Result<(), EngineError> + Sync,
+    ) -> Result<u8> {
+        let mut worst = error::SUCCESS;
+        for (name, result) in self.names.iter().zip(all_at_once(&self.names, act)) {
+            match ignoring(self.ignore_missing, result.map_err(Into::into)) {
+                Ok(Some(())) => output::line(name)?,
+                Ok(None) => {}
+                Err(e) => {
+                    error::print(&e);
+                    worst = worst.max(code(&e));
+                }
+            }
+        }
+        Ok(worst)
+    }
+}
+
+/// The results of `act`, in the order of the names.
+fn all_at_once<T: Send>(names: &[String], act: impl Fn(&str) -> T + Sync) -> Vec<T> {
+    if let [name] = names {
+        return vec![act(name)];
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<()>)>> = Mutex::default();
+    let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..targets.len().min(WORKERS) {
+        for _ in 0..names.len().min(WORKERS) {
             scope.spawn(|| {
-                while let Some((at, target)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                    .and_then(|at| Some((at, targets.get(at)?)))
-                {
-                    let result = act(target);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(name) = names.get(at) else { return };
+                    let result = act(name);
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
                 }
             });
@@ -156,13 +176,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_keep_the_order_of_the_targets() {
-        let targets: Vec<String> = (0..100).map(|n| n.to_string()).collect();
-        let results = all_at_once(&targets, |target| {
-            if target.ends_with('7') { Err(anyhow::anyhow!("{target}")) } else { Ok(()) }
-        });
-        let failed: Vec<String> =
-            results.into_iter().filter_map(|r| r.err().map(|e| e.to_string())).collect();
-        assert_eq!(failed, ["7", "17", "27", "37", "47", "57", "67", "77", "87", "97"]);
+    fn results_keep_the_order_of_the_names() {
+        let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(all_at_once(&names, str::to_owned), names);
     }
 }

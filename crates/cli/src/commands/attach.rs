@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_stdin: bool,
     /// Pass signals on to it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
     sig_proxy: bool,
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         .targets
         .resolve(&engine, true, |status| matches!(status, Status::Stopped | Status::Exited))?;
     let mut worst = error::SUCCESS;
-    for name in targets {
+    for name in targets.names {
         // Somebody else may have removed it since.
         if let Err(e) = ignoring(true, engine.cleanup(&name).map_err(Into::into)) {
             error::print(&e);

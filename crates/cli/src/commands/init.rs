@@ -5,7 +5,7 @@ use dhow_engine::Status;
 
 use crate::context::Context;
 use crate::error;
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -23,5 +23,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     let fits = |status| matches!(status, Status::Created | Status::Stopped | Status::Exited);
     let targets = args.targets.resolve(&engine, false, fits)?;
-    each(&targets, error::code, |name| Ok(engine.init(name)?))
+    targets.each(error::code, |name| engine.init(name))
 }

@@ -7,7 +7,7 @@ use dhow_engine::request::{KillRequest, Signal};
 use crate::context::Context;
 use crate::create_flags::value;
 use crate::error;
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     let fits = |status| matches!(status, Status::Running | Status::Paused | Status::Stopping);
     let targets = args.targets.resolve(&engine, false, fits)?;
-    each(&targets, error::code, |name| {
-        Ok(engine.kill(&KillRequest { container: name.to_owned(), signal: args.signal })?)
+    targets.each(error::code, |name| {
+        engine.kill(&KillRequest { container: name.to_owned(), signal: args.signal })
     })
 }

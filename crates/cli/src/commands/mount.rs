@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             mounted.push(Mounted { id, names: vec![mount.name.to_string()], path });
         }
     } else {
-        for name in targets.resolve(&engine, false, |_| true)? {
+        for name in targets.resolve(&engine, false, |_| true)?.names {
             match engine.mount(&name).and_then(|path| Ok((engine.resolve(&name)?, path))) {
                 Ok((id, path)) => mounted.push(Mounted {
                     id: id.to_string(),

@@ -5,7 +5,7 @@ use dhow_engine::Status;
 
 use crate::context::Context;
 use crate::error;
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -19,5 +19,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     let targets = args.targets.resolve(&engine, false, |status| status == Status::Running)?;
-    each(&targets, error::code, |name| Ok(engine.pause(name)?))
+    targets.each(error::code, |name| engine.pause(name))
 }

@@ -7,7 +7,7 @@ use dhow_engine::request::{RestartRequest, Timeout};
 use crate::context::Context;
 use crate::create_flags::value;
 use crate::error;
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -33,9 +33,7 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
     let fits =
         |status| if args.running { status == Status::Running } else { status != Status::Removing };
     let targets = args.targets.resolve(&engine, false, fits)?;
-    each(&targets, error::code, |name| {
-        Ok(engine
-            .restart(&RestartRequest { container: name.to_owned(), timeout: args.time })
-            .map(drop)?)
+    targets.each(error::code, |name| {
+        engine.restart(&RestartRequest { container: name.to_owned(), timeout: args.time })
     })
 }

@@ -7,11 +7,10 @@ use dhow_engine::{Error, Status};
 use crate::context::Context;
 use crate::create_flags::value;
 use crate::error;
-use crate::targets::{Targets, each, ignoring};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    visible_alias = "remove",
     after_help = "Exit codes: 1 a container does not exist, 2 one runs or is paused, 125 any other error.
 
 Examples:
@@ -52,20 +51,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     // As in podman ≥ 4: what --force wants is that the container is not there.
     let ignore = args.ignore || args.force;
-    // A container that cannot be read has no status; `--all` leaves it to `rm -f NAME`, as ps tells.
-    let fits = |status| {
-        args.force || !matches!(status, Status::Running | Status::Paused | Status::Stopping)
+    let targets = if args.force {
+        args.targets.resolve_any(&engine, ignore)?
+    } else {
+        let ended = |status| !matches!(status, Status::Running | Status::Paused | Status::Stopping);
+        args.targets.resolve(&engine, ignore, ended)?
     };
-    let targets = args.targets.resolve(&engine, ignore, fits)?;
-    each(&targets, code, |name| {
-        let removed = engine.remove(&RemoveRequest {
+    targets.each(code, |name| {
+        engine.remove(&RemoveRequest {
             container: name.to_owned(),
             force: args.force,
             volumes: args.volumes,
             depend: args.depend,
             timeout: args.time,
-        });
-        ignoring(ignore, removed.map_err(Into::into)).map(drop)
+        })
     })
 }
 

@@ -6,14 +6,16 @@
 use std::io;
 
 use anyhow::{Result, bail};
-use dhow_engine::request::{AttachRequest, LogDriver, RemoveRequest, StartRequest, Streams};
+use dhow_engine::request::{
+    AttachRequest, DetachKeys, LogDriver, RemoveRequest, StartRequest, Streams,
+};
 use dhow_engine::{ContainerId, Engine};
 use dhow_sys::tty::is_terminal;
 
 use crate::attached::{Foreground, Manner};
 use crate::commands::create::{command_line, create};
 use crate::context::Context;
-use crate::create_flags::{Attach, CreateFlags};
+use crate::create_flags::{Attach, CreateFlags, value};
 use crate::error::{SUCCESS, warn_line};
 use crate::{output, terminal};
 
@@ -34,8 +36,11 @@ pub(crate) struct Args {
     /// Leave it running in the background and print its id
     #[arg(long, short)]
     detach: bool,
+    /// Keys that detach: characters or ctrl-X, separated by commas; "" for none
+    #[arg(long, value_name = "KEYS", value_parser = value::<DetachKeys>)]
+    detach_keys: Option<DetachKeys>,
     /// Pass signals on to it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
     sig_proxy: bool,
     #[command(flatten)]
     flags: CreateFlags,
@@ -43,6 +48,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
     let attach = std::mem::take(&mut args.flags.attach);
+    let detach_keys = args.detach_keys.take().unwrap_or_default();
     if args.detach && !attach.is_empty() {
         bail!("--attach and --detach exclude each other");
     }
@@ -68,7 +74,7 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
         );
     }
     let engine = context.engine()?;
-    let manner = Manner { streams, detach_keys: request.detach_keys.clone().unwrap_or_default() };
+    let manner = Manner { streams, detach_keys };
     if args.detach {
         let id = create(&engine, &request)?;
         start_or_remove(&engine, &id, request.auto_remove)?;

@@ -8,7 +8,7 @@ use crate::attached::{Foreground, Manner};
 use crate::context::Context;
 use crate::create_flags::value;
 use crate::error::{self, SUCCESS};
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 use crate::terminal;
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEYS", value_parser = value::<DetachKeys>)]
     detach_keys: Option<DetachKeys>,
     /// Pass signals on to it [default: as --attach]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     sig_proxy: Option<bool>,
 }
 
@@ -61,12 +61,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         if args.sig_proxy == Some(true) {
             bail!("--sig-proxy goes with --attach");
         }
-        return each(&targets, error::code, |name| {
-            Ok(engine.start(&StartRequest { container: name.to_owned() }).map(drop)?)
+        return targets.each(error::code, |name| {
+            engine.start(&StartRequest { container: name.to_owned() }).map(drop)
         });
     }
-    let [name] = &targets[..] else {
-        bail!("--attach and --interactive are for one container at a time, not {}", targets.len());
+    let [name] = &targets.names[..] else {
+        bail!(
+            "--attach and --interactive are for one container at a time, not {}",
+            targets.names.len()
+        );
     };
     attached(&engine, name, args)
 }

@@ -7,7 +7,7 @@ use dhow_engine::request::{StopRequest, Timeout};
 use crate::context::Context;
 use crate::create_flags::value;
 use crate::error;
-use crate::targets::{Targets, each, ignoring};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The container gets its stop signal, and KILL when the time is over.
@@ -33,8 +33,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         matches!(status, Status::Running | Status::Paused | Status::Stopping | Status::Initialized)
     };
     let targets = args.targets.resolve(&engine, args.ignore, fits)?;
-    each(&targets, error::code, |name| {
-        let stopped = engine.stop(&StopRequest { container: name.to_owned(), timeout: args.time });
-        ignoring(args.ignore, stopped.map_err(Into::into)).map(drop)
+    targets.each(error::code, |name| {
+        engine.stop(&StopRequest { container: name.to_owned(), timeout: args.time }).map(drop)
     })
 }

@@ -5,7 +5,7 @@ use dhow_engine::Status;
 
 use crate::context::Context;
 use crate::error;
-use crate::targets::{Targets, each};
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Takes back one `dhow mount`; the last is refused while the container runs.
@@ -25,5 +25,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     let fits = |status| !matches!(status, Status::Running | Status::Paused | Status::Stopping);
     let targets = args.targets.resolve(&engine, false, fits)?;
-    each(&targets, error::code, |name| Ok(engine.unmount(name, args.force)?))
+    targets.each(error::code, |name| engine.unmount(name, args.force))
 }

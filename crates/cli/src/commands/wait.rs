@@ -80,9 +80,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let conditions: Vec<WaitCondition> =
         args.condition.iter().map(|Condition(condition)| *condition).collect();
     let mut worst = error::SUCCESS;
-    for container in targets {
+    for container in targets.names {
         let waited = engine.wait(&WaitRequest { container, conditions: conditions.clone() });
-        match ignoring(args.ignore, waited.map_err(Into::into)) {
+        match ignoring(targets.ignore_missing, waited.map_err(Into::into)) {
             Ok(code) => output::line(&code.unwrap_or(-1).to_string())?,
             Err(e) => {
                 error::print(&e);
