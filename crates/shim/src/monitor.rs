@@ -261,6 +261,17 @@ impl Monitor {
         length
     }
 
+    /// Moves what is there of an output whose writer has ended.
+    fn drain(&mut self, index: usize, scratch: &mut [u8]) {
+        let mut drained = 0;
+        while drained < DRAIN {
+            match self.move_chunk(index, scratch) {
+                0 => break,
+                length => drained += length,
+            }
+        }
+    }
+
     /// ORDER: the log first, whoever is attached.
     fn deliver(&mut self, stream: Stream, chunk: &[u8]) {
         if !chunk.is_empty() {
@@ -409,7 +420,7 @@ impl Monitor {
     fn runtime_ended(&mut self, success: bool) {
         self.advance_console();
         let mut scratch = std::mem::take(&mut self.scratch);
-        while self.held.len() < HELD && self.move_chunk(1, &mut scratch) > 0 {}
+        self.drain(1, &mut scratch);
         self.scratch = scratch;
         let pid = match &self.options.mode {
             // An exec session's runtime may end as its process did; a pid file is what says that there was one.
@@ -497,13 +508,7 @@ impl Monitor {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         for index in 0..self.outputs.len() {
-            let mut drained = 0;
-            while drained < DRAIN {
-                match self.move_chunk(index, &mut scratch) {
-                    0 => break,
-                    length => drained += length,
-                }
-            }
+            self.drain(index, &mut scratch);
             self.outputs[index].close();
         }
         self.scratch = scratch;

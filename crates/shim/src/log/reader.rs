@@ -37,6 +37,13 @@ pub struct LogLine {
     pub partial: bool,
 }
 
+/// Whether [`LogReader::advance`] came further.
+enum Step {
+    Done,
+    /// There is nothing to read now.
+    Nothing,
+}
+
 /// What [`LogReader::next_within`] came back with.
 #[derive(Debug)]
 pub enum Next {
@@ -129,14 +136,19 @@ impl LogReader {
             if self.ended {
                 return Ok(Next::End);
             }
-            if let Err(error) = self.advance() {
-                self.ended = true;
-                return Err(error);
+            match self.advance() {
+                Ok(Step::Done) => continue,
+                Ok(Step::Nothing) => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
             }
-            if !self.ready.is_empty() || self.ended || self.files.len() > 1 || self.more_to_read() {
+            let Some(follower) =
+                self.follower.as_ref().filter(|_| self.ready.is_empty() && !self.ended)
+            else {
                 continue;
-            }
-            let Some(follower) = &self.follower else { continue };
+            };
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let woken = follower.wait(left);
             if !woken.map_err(|source| Error::Watch { path: self.path.clone(), source })? {
@@ -145,31 +157,33 @@ impl LogReader {
         }
     }
 
-    /// Whether the newest file was not read to its end at the last look.
-    fn more_to_read(&self) -> bool {
-        self.files.back().is_some_and(|f| !f.at_end)
-    }
-
     /// Reads one record, or does what has to be done at the end of a file.
-    fn advance(&mut self) -> Result<(), Error> {
+    fn advance(&mut self) -> Result<Step, Error> {
         // ORDER: is it over, was the file rotated, is there more in it. Asked the other way round, what was written in
-        // between would be missed.
+        // between would be missed. So the first time that its end is met decides nothing.
+        let met_before = self.files.back().is_none_or(|newest| newest.at_end);
         let over = self.follower.as_ref().is_none_or(Follower::ended);
         let moved = self.newest_was_moved();
         if self.read_record()? {
-            return Ok(());
+            return Ok(Step::Done);
         }
         if self.files.len() > 1 {
             self.finish_file();
             self.files.pop_front();
-            return Ok(());
+            return Ok(Step::Done);
+        }
+        if !met_before {
+            return Ok(Step::Done);
         }
         let next = if moved || self.files.is_empty() { self.file_after() } else { Ok(None) };
         match next.map_err(|source| Error::Read { path: self.path.clone(), source })? {
-            Some(next) => self.go_on_in(next),
+            Some(next) => {
+                self.go_on_in(next)?;
+                Ok(Step::Done)
+            }
             None => {
                 self.wait_or_end(over);
-                Ok(())
+                Ok(Step::Nothing)
             }
         }
     }
@@ -216,7 +230,7 @@ impl LogReader {
             self.finish_file();
         }
         for line in self.parts.take_all() {
-            self.take(Some(line));
+            self.take_line(line, true);
         }
         self.ended |= over;
     }
@@ -256,10 +270,17 @@ impl LogReader {
         Source::open(&newer)
     }
 
+    /// A line, or a part of one.
     fn take(&mut self, line: Option<LogLine>) {
-        let Some(line) = line else { return };
+        if let Some(line) = line {
+            let ends = !line.partial;
+            self.take_line(line, ends);
+        }
+    }
+
+    fn take_line(&mut self, line: LogLine, ends: bool) {
         if self.skip > 0 {
-            self.skip -= usize::from(!line.partial);
+            self.skip -= usize::from(ends);
         } else if line.at > self.until {
             self.ended = true;
         } else if line.at >= self.since && !self.ended {
@@ -315,11 +336,16 @@ fn open_rotated(path: &Path) -> io::Result<VecDeque<Source>> {
 
 /// The beginnings of lines whose ends are not read yet.
 #[derive(Debug, Default)]
-struct Parts([Option<LogLine>; 2]);
+struct Parts {
+    lines: [Option<LogLine>; 2],
+    /// The stream whose part came last.
+    latest: usize,
+}
 
 impl Parts {
     fn push(&mut self, record: &Record<'_>) -> Option<LogLine> {
-        let slot = &mut self.0[usize::from(record.stream == Stream::Stderr)];
+        self.latest = usize::from(record.stream == Stream::Stderr);
+        let slot = &mut self.lines[self.latest];
         let line = slot.get_or_insert_with(|| LogLine {
             at: record.at,
             stream: record.stream,
@@ -331,10 +357,11 @@ impl Parts {
         if record.ends_line || line.bytes.len() >= PART { slot.take() } else { None }
     }
 
+    /// What there is, in the order in which the last parts came.
     fn take_all(&mut self) -> impl Iterator<Item = LogLine> + use<> {
-        let mut lines = [self.0[0].take(), self.0[1].take()];
-        lines.sort_by_key(|line| line.as_ref().map(|l| l.at));
-        lines.into_iter().flatten()
+        let latest = self.lines[self.latest].take();
+        let other = self.lines[1 - self.latest].take();
+        other.into_iter().chain(latest)
     }
 }
 
@@ -428,3 +455,6 @@ impl Source {
         (!rest.is_empty() || std::mem::take(&mut self.skipping)).then_some((offset, rest))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,19 +35,31 @@ pub(super) fn find(files: &VecDeque<Source>, format: Format, lines: usize) -> io
         while let Some((offset, line)) = backwards.previous()? {
             let record = line.as_deref().and_then(|line| format.parse(line));
             let record = record.map(|r| (r.stream, r.ends_line));
-            if search.is_complete(record, line.map_or(FURTHER, |l| l.len() as u64)) {
-                return Ok(Start { skip: search.unwanted, ..start });
+            match search.look(record, line.map_or(FURTHER, |l| l.len() as u64)) {
+                Look::Wanted => start = Start { file: index, offset, skip: search.unwanted },
+                Look::Unwanted => {}
+                Look::Complete => return Ok(start),
             }
-            start = Start { file: index, offset, skip: 0 };
         }
     }
-    Ok(Start { skip: search.unwanted, ..start })
+    Ok(start)
+}
+
+/// What a record is to the search.
+enum Look {
+    /// A line that is wanted ends in it, or goes through it.
+    Wanted,
+    /// Neither.
+    Unwanted,
+    /// All that is wanted was found.
+    Complete,
 }
 
 #[derive(Debug, Default)]
 struct Search {
     wanted: usize,
     found: usize,
+    /// Lines that end among the parts of wanted ones.
     unwanted: usize,
     /// Whether the earliest line found of stdout, of stderr, may begin further back.
     open: [bool; 2],
@@ -57,33 +69,33 @@ struct Search {
 }
 
 impl Search {
-    /// Looks at one record more, from the back; `true` if what came after it is all that is needed.
-    fn is_complete(&mut self, record: Option<(Stream, bool)>, length: u64) -> bool {
+    /// Looks at one record more, from the back.
+    fn look(&mut self, record: Option<(Stream, bool)>, length: u64) -> Look {
         let full = self.found == self.wanted;
         if full {
             self.further += length;
             if !self.open.contains(&true) || self.further > FURTHER {
-                return true;
+                return Look::Complete;
             }
         }
-        let Some((stream, ends_line)) = record else { return false };
+        let Some((stream, ends_line)) = record else { return Look::Unwanted };
         let stream = usize::from(stream == Stream::Stderr);
-        // The last record of a stream ends a line too, or rather nobody can know the end.
+        // The last record of a stream is where its last line ends for now.
         let ends_line = ends_line || !self.met[stream];
         self.met[stream] = true;
         match (ends_line, full) {
             (true, false) => {
                 self.found += 1;
                 self.open[stream] = true;
-                false
+                Look::Wanted
             }
             (true, true) => {
                 self.open[stream] = false;
-                let complete = !self.open.contains(&true);
-                self.unwanted += usize::from(!complete);
-                complete
+                self.unwanted += 1;
+                if self.open.contains(&true) { Look::Unwanted } else { Look::Complete }
             }
-            (false, _) => false,
+            (false, _) if self.open[stream] => Look::Wanted,
+            (false, _) => Look::Unwanted,
         }
     }
 }
