@@ -12,15 +12,13 @@ use crate::import::{changes, new_name};
 use crate::request::CommitRequest;
 
 impl Engine {
-    /// Makes an image of the container's image, its changes as one more layer, and its configuration. The container
-    /// is paused while its files are read if the request says so and it runs; no lock is held.
+    /// Makes an image of the container's image, its changes as one more layer, and its configuration; with `squash`, of
+    /// its whole file system as the only layer. The container is paused while its files are read if the request says so
+    /// and it runs; no lock is held.
     ///
     /// # Errors
     /// [`Error::NoSuch`]; a container without an image; a name or instruction that is none.
     pub fn commit(&self, request: &CommitRequest) -> Result<ImageId> {
-        if request.squash {
-            return Err(Error::Invalid("commit --squash is not supported: the new image has its image's layers and one more".into()));
-        }
         let changes = changes(&request.changes)?;
         let name = request.image.as_deref().map(new_name).transpose()?;
         let id = self.resolve(&request.container)?;
@@ -45,8 +43,15 @@ impl Engine {
         }
         let rootfs = self.rootfs(&id, &config)?;
         let from = format!("container {}", id.short());
+        if request.squash {
+            draft.squash();
+        }
         let written = draft.write_layer(&lease, &from, &Limits::default(), |out| {
-            rootfs.diff(out).map_err(Error::Storage)
+            if request.squash {
+                self.export(id.as_str(), out)
+            } else {
+                rootfs.diff(out).map_err(Error::Storage)
+            }
         });
         let resumed = if paused { self.unpause(id.as_str()) } else { Ok(()) };
         let image = written.and_then(|_| {

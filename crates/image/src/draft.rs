@@ -67,6 +67,14 @@ impl Draft {
         Ok(Draft { config, layers, descriptors, now: Timestamp::now() })
     }
 
+    /// Forgets the layers and how they came to be; the configuration stays. The next layer is the whole file system.
+    pub fn squash(&mut self) {
+        self.layers.clear();
+        self.descriptors.clear();
+        self.config.rootfs.diff_ids.clear();
+        self.config.history.clear();
+    }
+
     /// What a container of it will run.
     pub fn settings(&mut self) -> &mut Settings {
         &mut self.config.config
@@ -128,7 +136,7 @@ impl Draft {
         lease: &Lease<'_>,
         from: &str,
         limits: &Limits,
-        write: impl FnOnce(&mut dyn Write) -> Result<(), E> + Send,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E> + Send,
     ) -> Result<DiffId, E> {
         let pipe =
             |source| Error::Io { action: "make a pipe for", archive: from.to_owned(), source };

@@ -329,7 +329,6 @@ fn a_container_becomes_an_image() {
     assert_ne!(base, made);
 
     for bad in [
-        CommitRequest { squash: true, ..request.clone() },
         CommitRequest { image: Some("Bad Name".into()), ..request.clone() },
         CommitRequest { changes: vec!["RUN true".into()], ..request.clone() },
         CommitRequest { container: "nobody".into(), ..request.clone() },
@@ -394,4 +393,20 @@ fn an_export_is_the_whole_tree() {
         "{added:?}"
     );
     assert!(place.engine.export("nobody", &mut Vec::new()).is_err());
+
+    let request = CommitRequest {
+        container: "work".into(),
+        image: Some("flat".into()),
+        squash: true,
+        ..CommitRequest::default()
+    };
+    place.engine.commit(&request).unwrap();
+    let flat = place.engine.image_inspect("flat").unwrap();
+    assert_eq!((flat.root_fs.layers.len(), flat.history.len()), (1, 1));
+    let added = place.engine.diff("flat", None).unwrap().added;
+    assert!(
+        added.contains(&"/etc/motd".to_owned()) && added.contains(&"/new".to_owned()),
+        "{added:?}"
+    );
+    assert!(place.engine.mounts().unwrap().is_empty());
 }

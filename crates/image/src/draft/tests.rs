@@ -39,6 +39,26 @@ fn a_layer_on_an_image_keeps_what_the_image_says() {
 }
 
 #[test]
+fn a_squashed_image_has_one_layer_and_the_same_configuration() {
+    let place = Place::new();
+    let loaded =
+        place.load_bytes(tar_of(&docker(&["base"], &[gzipped(layer(&[("a", "1")]))]))).unwrap();
+    let base = place.storage.image(&loaded[0].id).unwrap();
+    let lease = place.storage.lease().unwrap();
+    let mut draft = Draft::on(&place.storage, &base).unwrap();
+    draft.squash();
+    let tar = layer(&[("a", "1"), ("b", "2")]);
+    draft.push_layer(&lease, "x", tar.as_slice(), &Limits::default()).unwrap();
+    draft.push_history(HistoryEntry::default());
+    let image = draft.store(&lease, None).unwrap();
+    let config = ImageConfig::parse(image.config.get().as_bytes()).unwrap();
+    assert_eq!((config.rootfs.diff_ids.len(), config.history.len()), (1, 1));
+    assert_eq!(config.config.env, ["A=b"]);
+    let id = image.id.hex();
+    assert_eq!(place.read(&id, "b").as_deref(), Some("2"));
+}
+
+#[test]
 fn a_writer_that_fails_leaves_no_layer() {
     let place = Place::new();
     let lease = place.storage.lease().unwrap();
