@@ -114,7 +114,11 @@ impl Reservation {
             names::sync(&layout.names_dir())?;
             names::sync(&layout.containers())?;
         }
-        document::write(&layout.config(&self.id), &config, durability)?;
+        if let Err(e) = document::write(&layout.config(&self.id), &config, durability) {
+            // It may be in place all the same, where only the sync has failed: not a container, what is undone is not one.
+            names::unlink(&layout.config(&self.id))?;
+            return Err(e);
+        }
         names::unlink(&layout.intended_volumes(&self.id))?;
         let Some(lock) = self.lock.take() else {
             return Err(Error::not_found(&self.id));
