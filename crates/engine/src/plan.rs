@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use dhow_oci::{Cgroup, Cwd, Namespace, SpecRequest};
+use dhow_oci::{Cgroup, Cwd, Namespace, Namespaces, SpecRequest};
 use dhow_state::{ContainerId, VolumeName};
 use oci_spec::image::ImageConfiguration;
 
@@ -55,7 +55,7 @@ pub(crate) fn plan(inputs: Inputs<'_>) -> Result<(ContainerConfig, Vec<String>)>
     let planned = mounts::mounts(request, image_config, inputs.volume_dir)?;
     let namespaces =
         namespaces::namespaces(&request.namespaces, request.security.privileged, inputs.find)?;
-    let hostname = hostname(request, inputs.id, &namespaces.spec.uts, namespaces.joins.as_slice())?;
+    let hostname = hostname(request, inputs.id, &namespaces.spec, namespaces.joins.as_slice())?;
     if request.resources.cgroups == CgroupMode::Disabled && has_limits(request) {
         return Err(Error::Invalid(
             "--cgroups=disabled excludes resource limits: there is no cgroup to set them on".into(),
@@ -201,20 +201,21 @@ fn check(request: &CreateRequest) -> Result<()> {
     Ok(())
 }
 
-/// The host name: the short id in a private UTS namespace; the host's own, or the other container's, stay theirs.
+/// The host name: the short id in a private UTS namespace; the host's own, or the other container's, stay theirs. On the
+/// host's network it is the host's (`None`), as in podman: programs look their own name up in the network they are on.
 fn hostname(
     request: &CreateRequest,
     id: &ContainerId,
-    uts: &Namespace,
+    spec: &Namespaces,
     joins: &[crate::config::Join],
 ) -> Result<Option<String>> {
     let joined = joins.iter().any(|j| j.kind == crate::request::NamespaceKind::Uts);
     match &request.process.hostname {
-        Some(_) if *uts == Namespace::Host || joined => Err(Error::Invalid(
+        Some(_) if spec.uts == Namespace::Host || joined => Err(Error::Invalid(
             "--hostname cannot be given with --uts host or container: the name would change for others".into(),
         )),
         Some(name) => Ok(Some(name.clone())),
-        None if *uts == Namespace::Private && !joined => Ok(Some(id.short().to_owned())),
+        None if spec.uts == Namespace::Private && !joined && spec.network != Namespace::Host => Ok(Some(id.short().to_owned())),
         None => Ok(None),
     }
 }

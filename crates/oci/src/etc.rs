@@ -54,34 +54,30 @@ pub struct HostsRequest {
 /// [`Error::Invalid`] for a name that is not one word.
 pub fn hosts(request: &HostsRequest) -> Result<String, Error> {
     let mut text = String::new();
-    let mut known: Vec<(bool, String)> = Vec::new();
+    let mut known: Vec<String> = Vec::new();
     for entry in &request.add {
         word("--add-host", &entry.name)?;
         line(&mut text, entry.ip, &[&entry.name]);
-        known.push((entry.ip.is_ipv4(), entry.name.clone()));
+        known.push(entry.name.clone());
     }
-    // An address family at a time: `localhost` is both 127.0.0.1 and ::1.
     let added: Vec<String> = request.add.iter().map(|entry| entry.name.clone()).collect();
     for (ip, names) in base_lines(request.base.as_deref().unwrap_or_default()) {
         let names: Vec<&str> =
             names.into_iter().filter(|name| !added.iter().any(|a| a == name)).collect();
         if !names.is_empty() {
             line(&mut text, ip, &names);
-            known.extend(names.iter().map(|name| (ip.is_ipv4(), (*name).to_owned())));
+            known.extend(names.iter().map(|name| (*name).to_owned()));
         }
     }
-    for ip in [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])] {
-        if !known.iter().any(|(v4, name)| name == "localhost" && *v4 == ip.is_ipv4())
-            && !added.iter().any(|a| a == "localhost")
-        {
-            line(&mut text, ip, &["localhost"]);
-        }
+    if !known.iter().any(|name| name == "localhost") {
+        line(&mut text, IpAddr::from([127, 0, 0, 1]), &["localhost"]);
+        line(&mut text, IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), &["localhost"]);
     }
     if let Some(ip) = request.own_ip {
         let mut own: Vec<&str> = Vec::new();
         for name in &request.own_names {
             word("host name", name)?;
-            if !own.contains(&name.as_str()) && !known.iter().any(|(_, k)| k == name) {
+            if !own.contains(&name.as_str()) && !known.contains(name) {
                 own.push(name);
             }
         }
@@ -316,13 +312,12 @@ mod tests {
             &["abc"],
             "127.0.0.1 localhost db\n",
             &expect![[r#"
-            10.0.0.2	db
-            fe80::1	v6
-            ::1	other
-            127.0.0.1	localhost
-            ::1	localhost
-            127.0.0.1	abc
-        "#]],
+                10.0.0.2	db
+                fe80::1	v6
+                ::1	other
+                127.0.0.1	localhost
+                127.0.0.1	abc
+            "#]],
         );
         check_hosts(
             &["localhost:9.9.9.9"],
