@@ -25,6 +25,9 @@ impl Engine {
     /// [`Error::InvalidState`] while it runs; what unmounting or removing says.
     pub fn cleanup(&self, container: &str) -> Result<()> {
         let id = self.resolve(container)?;
+        if self.is_restarting(&id)? {
+            return Ok(());
+        }
         let held = self.hold(&id)?;
         let status = held.status();
         if matches!(status, Status::Running | Status::Paused | Status::Stopping) {

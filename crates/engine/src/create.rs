@@ -118,7 +118,7 @@ impl Engine {
                     })?;
                 let used = ImageUsed {
                     id: found.image.id.to_string(),
-                    digest: found.image.digest.clone(),
+                    digest: found.image.digest,
                     name: found.name.clone().unwrap_or_else(|| found.image.id.to_string()),
                     asked: (*name).clone(),
                 };

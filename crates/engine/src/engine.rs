@@ -215,12 +215,7 @@ impl Engine {
     /// The runtime by name or path, else the engine's, else the first that can run here.
     pub(crate) fn find_runtime(&self, asked: Option<&str>) -> Result<Runtime> {
         let asked = asked.or(self.options.runtime.as_deref());
-        Ok(Runtime::find(
-            asked,
-            &self.options.search,
-            &self.options.run.join("runtime"),
-            self.host()?,
-        )?)
+        Ok(Runtime::find(asked, &self.options.search, &self.layout().runtime(), self.host()?)?)
     }
 
     /// The root file system of a container.
@@ -234,7 +229,7 @@ impl Engine {
             RootfsSource::Directory(dir) => dhow_storage::Base::Directory(dir.clone()),
             RootfsSource::OverlayOf(dir) => dhow_storage::Base::Overlay(dir.clone()),
         };
-        Ok(RootFs::new(self.storage()?, &self.layout().rootfs(id), base))
+        Ok(RootFs::new(self.storage()?, self.layout().rootfs(id), base))
     }
 
     /// Where the sockets and small files of a running container are.

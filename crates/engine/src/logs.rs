@@ -48,7 +48,7 @@ impl Engine {
             // Never started: there is nothing yet.
             return Ok(LogStream { reader: None, following: false });
         }
-        let mut reader = LogReader::open(&path, format, options).map_err(|e| Error::Log(e))?;
+        let mut reader = LogReader::open(&path, format, options).map_err(Error::Log)?;
         if request.follow {
             let monitor: Option<OwnedFd> = match snapshot.monitor() {
                 Some(monitor) => Process::open(monitor)
@@ -58,9 +58,7 @@ impl Engine {
                     .map_err(Error::io("watch the monitor of", self.run_dir(&id)))?,
                 None => None,
             };
-            reader
-                .follow(Ending { run_dir: self.run_dir(&id), monitor })
-                .map_err(|e| Error::Log(e))?;
+            reader.follow(Ending { run_dir: self.run_dir(&id), monitor }).map_err(Error::Log)?;
         }
         Ok(LogStream { reader: Some(reader), following: request.follow })
     }
@@ -72,7 +70,7 @@ impl Iterator for LogStream {
     fn next(&mut self) -> Option<Self::Item> {
         let reader = self.reader.as_mut()?;
         if !self.following {
-            return reader.next().map(|line| line.map_err(|e| Error::Log(e)));
+            return reader.next().map(|line| line.map_err(Error::Log));
         }
         match reader.next_within(None) {
             Ok(Next::Line(line)) => Some(Ok(line)),

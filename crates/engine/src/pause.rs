@@ -45,10 +45,13 @@ impl Engine {
                 hint: "; only a paused container can be unpaused",
             });
         }
+        // Freezing or thawing: whoever finds it so with no command at work asks the runtime.
+        held.locked.update(|record| record.phase = Phase::Pausing).map_err(Error::State)?;
         let runtime = self.runtime(&held.config)?;
         if let Err(e) = runtime.resume(id.as_str())
             && !runtime.state(id.as_str()).is_ok_and(|state| state.status == RuntimeStatus::Running)
         {
+            held.locked.update(|record| record.phase = Phase::Paused).map_err(Error::State)?;
             return Err(Error::Runtime(e));
         }
         held.locked.update(|record| record.phase = Phase::Running).map_err(Error::State)

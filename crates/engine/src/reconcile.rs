@@ -67,8 +67,9 @@ impl Engine {
         init.wait_exit(Some(REAP_TIMEOUT)).map_err(Error::io("wait for the process", &path))?;
         held.locked
             .update(|record| {
-                record.error =
-                    Some("the monitor died before the container; its exit code is not known".into())
+                record.error = Some(
+                    "the monitor died before the container; its exit code is not known".into(),
+                );
             })
             .map_err(Error::State)
     }

@@ -62,7 +62,7 @@ impl Engine {
         if status == Status::Initialized {
             // Nothing of the user's runs yet that could be asked politely.
             held.locked.update(|record| record.stopped_by_user = true).map_err(Error::State)?;
-            self.tear_down(&mut held)?;
+            self.tear_down(&held)?;
             held.locked.update(|record| record.phase = Phase::Configured).map_err(Error::State)?;
             return Ok(Outcome::Done);
         }
@@ -90,7 +90,20 @@ impl Engine {
         }
         // The process is gone before its monitor has said so; one that was to be removed at its end may be gone too.
         match self.await_exit_record(id, REAP_TIMEOUT).and_then(|()| self.clean(id)) {
-            Ok(()) | Err(Error::NoSuch { .. }) => Ok(Outcome::Done),
+            Ok(()) => {}
+            Err(Error::NoSuch { .. }) => return Ok(Outcome::Done),
+            Err(e) => return Err(e),
+        }
+        match self.status(id) {
+            Ok(status @ (Status::Running | Status::Stopping | Status::Paused)) => {
+                Err(Error::InvalidState {
+                    verb: "stop",
+                    id: id.clone(),
+                    status,
+                    hint: "; its process has not ended after SIGKILL",
+                })
+            }
+            Ok(_) | Err(Error::NoSuch { .. }) => Ok(Outcome::Done),
             Err(e) => Err(e),
         }
     }

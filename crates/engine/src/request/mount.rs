@@ -202,7 +202,7 @@ impl MountOptions {
             "U" | "chown" => self.chown = field.flag()?,
             word => match word.parse() {
                 Ok(propagation) if field.value.is_none() => {
-                    field.once(&mut self.propagation, propagation)?
+                    field.once(&mut self.propagation, propagation)?;
                 }
                 _ => return Ok(false),
             },
@@ -342,7 +342,7 @@ impl Ends {
         match field.key {
             "src" | "source" => field.once(&mut self.source, field.value()?.to_owned())?,
             "dst" | "destination" | "target" => {
-                field.once(&mut self.destination, destination(field.value()?)?)?
+                field.once(&mut self.destination, destination(field.value()?)?)?;
             }
             _ => return Ok(false),
         }

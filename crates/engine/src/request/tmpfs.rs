@@ -51,7 +51,7 @@ impl TmpfsOptions {
     pub(super) fn apply(&mut self, field: &Field<'_>) -> Result<bool, String> {
         match field.key {
             "size" | "tmpfs-size" => {
-                field.once(&mut self.size, field.value()?.parse().map_err(|e: Invalid| e.why)?)?
+                field.once(&mut self.size, field.value()?.parse().map_err(|e: Invalid| e.why)?)?;
             }
             "mode" | "tmpfs-mode" => {
                 let mode = u32::from_str_radix(field.value()?, 8).ok().filter(|m| *m <= 0o7777);
