@@ -88,7 +88,8 @@ impl<'a> RootFs<'a> {
         let upper = self.upper();
         dhow_sys::fs::create_dir_all(&upper, 0o755).doing("create", &upper)?;
         // The root of the mount looks like that of its topmost directory, which is this one.
-        copy_attributes(&top, &upper)?;
+        let what = if matches!(self.base, Base::Layers(_)) { "layer" } else { "directory" };
+        copy_attributes(&top, &upper, what)?;
         dhow_sys::fs::create_dir_all(&merged, 0o700).doing("create", &merged)
     }
 
@@ -108,9 +109,9 @@ impl<'a> RootFs<'a> {
         }
         let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
         let writable = !options.read_only;
-        if writable && options.volatile {
-            // The kernel's mark that this was mounted without syncs and may have lost writes in a crash. It is of this
-            // boot, or the container would not exist any more.
+        if writable {
+            // The kernel's mark that this was mounted without syncs and may have lost writes in a crash, which refuses
+            // every later mount. It is of this boot: a container that is mounted so does not outlive one.
             let mark = work.join("work/incompat/volatile");
             dhow_sys::fs::remove_tree(&mark).doing("remove", &mark)?;
         }
@@ -292,11 +293,11 @@ fn boot_id() -> Result<String> {
     dhow_sys::boot::boot_id().doing("read", "/proc/sys/kernel/random/boot_id")
 }
 
-fn copy_attributes(from: &Path, to: &Path) -> Result<()> {
+fn copy_attributes(from: &Path, to: &Path, what: &'static str) -> Result<()> {
     let flags = OPEN_DIR.difference(dhow_sys::root::OFlags::NOFOLLOW);
     let source = match rustix::fs::open(from, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => {
-            return Err(Error::NotFound { what: "layer", name: from.display().to_string() });
+            return Err(Error::NotFound { what, name: from.display().to_string() });
         }
         other => other.doing("open", from)?,
     };

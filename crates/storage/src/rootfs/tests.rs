@@ -102,6 +102,8 @@ fn read_only_and_volatile() {
     fs.unmount().unwrap();
     fs.mount(&volatile).expect("again after a volatile mount");
     fs.unmount().unwrap();
+    fs.mount(&MountOptions::default()).expect("the user's own mount of the same");
+    fs.unmount().unwrap();
     fs.mount(&MountOptions { read_only: true, ..MountOptions::default() }).unwrap();
     assert_eq!(fs::read_to_string(merged.join("new")).unwrap(), "x");
     assert_eq!(
