@@ -226,7 +226,7 @@ impl Client {
         while !enough(&bytes) {
             match self.next() {
                 (Received::Output { stream, .. }, output) if stream == wanted => {
-                    bytes.extend_from_slice(output)
+                    bytes.extend_from_slice(output);
                 }
                 (Received::Output { .. }, _) => {}
                 (Received::End, _) => break,
