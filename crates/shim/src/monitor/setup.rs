@@ -88,7 +88,9 @@ impl Monitor {
     fn prepare(&mut self, start: Option<std::os::fd::OwnedFd>) -> io::Result<()> {
         self.make_stdio()?;
         // ORDER: attach, ctl, winsz, then the word on the attach pipe: the engine connects when it has heard that.
-        if let Some(run_dir) = self.options.run_dir.clone() {
+        // Output that is passed through is nobody's to attach to.
+        let served = self.options.run_dir.clone().filter(|_| !self.options.stdio.passthrough);
+        if let Some(run_dir) = served {
             let registry = self.poll.registry();
             self.clients.listen(&run_dir.join(files::ATTACH), registry)?;
             self.fifos = Some(Fifos::make(&run_dir, registry)?);

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod attach;
+mod compat;
 mod exec;
 mod exit;
 mod harness;
