@@ -313,7 +313,7 @@ impl Packing {
         Err(Error::Unsupported {
             archive: archive.to_owned(),
             entry: "its content".to_owned(),
-            what: format!("{what} compression (gzip, zstd or none is)"),
+            what: format!("compression other than gzip and zstd (this is {what})"),
         })
     }
 

@@ -30,6 +30,9 @@ struct Item {
 /// The images that `manifest.json` lists.
 pub(super) fn images(archive: &Archive) -> Result<Vec<FoundImage>> {
     let bytes = archive.read("manifest.json", MAX_DOCUMENT)?;
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(archive.unsupported("manifest.json", "skopeo's dir: format"));
+    }
     let items: Vec<Item> =
         document::parse(&bytes).map_err(|why| archive.malformed("manifest.json", why))?;
     let mut seen = HashMap::new();

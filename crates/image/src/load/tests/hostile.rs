@@ -53,9 +53,12 @@ fn no_archive_at_all() {
     let mut empty = Entries::new();
     index(&mut empty, &[]);
     assert!(refused(&tar_of(&empty)).contains("holds no image"));
-    assert!(refused(b"\xfd7zXZ\0 and so on").contains("xz compression"));
-    assert!(refused(b"BZh91AY&SY").contains("bzip2 compression"));
+    assert!(refused(b"\xfd7zXZ\0 and so on").contains("this is xz"));
+    assert!(refused(b"BZh91AY&SY").contains("this is bzip2"));
     let place = Place::new();
+    let mut skopeo_dir = Entries::new();
+    skopeo_dir.insert("manifest.json".into(), br#"{"schemaVersion":2}"#.to_vec());
+    assert!(refused(&tar_of(&skopeo_dir)).contains("skopeo's dir: format is not supported"));
     let missing = chain(&place.load(&place.dir.path().join("bad.tar")).unwrap_err());
     assert!(missing.contains("cannot open") && missing.contains("bad.tar"), "{missing}");
 }
