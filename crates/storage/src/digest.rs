@@ -152,15 +152,16 @@ impl ChainId {
         ChainId(Digest::of(format!("{} {}", self.0, diff_id.0)))
     }
 
+    /// The chain of a layer on top of `parent`, or of a lowest one.
+    pub fn above(parent: Option<&ChainId>, diff_id: &DiffId) -> ChainId {
+        parent.map_or_else(|| ChainId::root(diff_id), |parent| parent.child(diff_id))
+    }
+
     /// The chains of a whole image, the lowest layer first.
     pub fn chain(diff_ids: &[DiffId]) -> Vec<ChainId> {
         let mut chains: Vec<ChainId> = Vec::with_capacity(diff_ids.len());
         for diff_id in diff_ids {
-            let chain = match chains.last() {
-                None => ChainId::root(diff_id),
-                Some(below) => below.child(diff_id),
-            };
-            chains.push(chain);
+            chains.push(ChainId::above(chains.last(), diff_id));
         }
         chains
     }

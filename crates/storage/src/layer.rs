@@ -146,10 +146,7 @@ impl Lease<'_> {
         source: &LayerSource<'_>,
         limits: &Limits,
     ) -> Result<Layer> {
-        let chain = match parent {
-            None => ChainId::root(&source.diff_id),
-            Some(parent) => parent.child(&source.diff_id),
-        };
+        let chain = ChainId::above(parent, &source.diff_id);
         let needs: Vec<Need> =
             parent.into_iter().chain([&chain]).copied().map(Need::Layer).collect();
         self.need(&needs)?;
@@ -177,10 +174,7 @@ impl Lease<'_> {
         let dir = self.temporary("layer");
         let (extracted, digests) = self.extract(&dir, input, false, &below, limits)?;
         let diff_id = digests.diff_id;
-        let chain = match parent {
-            None => ChainId::root(&diff_id),
-            Some(parent) => parent.child(&diff_id),
-        };
+        let chain = ChainId::above(parent, &diff_id);
         self.need(&[Need::Layer(chain)])?;
         let lock = self.layer_lock(&chain)?;
         let layer = Layer { chain, diff_id, parent: parent.copied(), size: extracted.size };
