@@ -410,3 +410,39 @@ fn an_export_is_the_whole_tree() {
     );
     assert!(place.engine.mounts().unwrap().is_empty());
 }
+
+/// Takes the container's lock at the first write.
+struct Renamer<'a> {
+    engine: &'a Engine,
+    renamed: bool,
+}
+
+impl std::io::Write for Renamer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !self.renamed {
+            self.engine.rename("work", "renamed").map_err(std::io::Error::other)?;
+            self.renamed = true;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Guards P6: an export that holds the container's lock for as long as somebody reads it.
+#[test]
+fn others_work_while_an_export_streams() {
+    let place = Place::new();
+    place.import(Some("base"), "hello", &[]);
+    let Some(container) = place.container("base", "work") else { return };
+    if let Err(error) = place.engine.mount("work") {
+        assert!(!is_strict(), "{error}");
+        return;
+    }
+    place.engine.unmount("work", false).unwrap();
+    let mut out = Renamer { engine: &place.engine, renamed: false };
+    place.engine.export(container.as_str(), &mut out).unwrap();
+    assert!(out.renamed && place.engine.exists("renamed").unwrap());
+}
