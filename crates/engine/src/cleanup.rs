@@ -89,10 +89,11 @@ impl Engine {
         };
         if held.runtime_may_know() {
             keep(self.end_processes(held));
-            keep(
-                self.runtime(&held.config)
-                    .and_then(|runtime| runtime.delete(id.as_str(), true).map_err(Error::Runtime)),
-            );
+            match self.runtime(&held.config) {
+                Ok(runtime) => keep(runtime.delete(id.as_str(), true).map_err(Error::Runtime)),
+                // A runtime that is not there (any more) can take nothing away; the container must still be removable.
+                Err(e) => tracing::debug!(%id, error = %e, "no runtime to delete the container with"),
+            }
         }
         keep(self.unmount_all(id, held));
         first.map_or(Ok(()), Err)
