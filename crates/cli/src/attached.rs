@@ -98,7 +98,15 @@ impl<'a> Foreground<'a> {
         }
         let request = WaitRequest { container: container.to_owned(), ..WaitRequest::default() };
         let code = attend(&peer, &mut self.signals, || Ok(self.engine.wait(&request)?))?;
-        Ok(Some(exit_code(code)))
+        Ok(Some(exit_code(code, || self.reason(container))))
+    }
+
+    /// Why the exit code is not known.
+    fn reason(&self, container: &str) -> String {
+        match self.engine.inspect(container, false) {
+            Ok(found) if !found.state.error.is_empty() => found.state.error,
+            _ => "the container's monitor has died".into(),
+        }
     }
 }
 

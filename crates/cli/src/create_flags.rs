@@ -5,6 +5,8 @@
 //! for itself.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf, absolute};
 use std::str::FromStr;
@@ -402,10 +404,16 @@ pub(crate) fn environment_variables(
     Ok(variables)
 }
 
+/// A file or pipe (`--env-file <(…)`) that is text.
 fn read_text(file: &Path) -> Result<String> {
-    let read = || dhow_sys::fs::read_bounded(file, MAX_FILE).map(String::from_utf8);
-    let text = read().with_context(|| format!("cannot read {}", file.display()))?;
-    text.with_context(|| format!("{} is not UTF-8 text", file.display()))
+    let name = || format!("cannot read {}", file.display());
+    let mut bytes = Vec::new();
+    let opened = File::open(file).with_context(name)?;
+    opened.take(MAX_FILE + 1).read_to_end(&mut bytes).with_context(name)?;
+    if bytes.len() as u64 > MAX_FILE {
+        bail!("{} is larger than {} MiB", file.display(), MAX_FILE >> 20);
+    }
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))
 }
 
 fn host_path(path: &Path) -> Result<PathBuf> {

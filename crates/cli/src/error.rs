@@ -10,6 +10,9 @@ use dhow_engine::Error as EngineError;
 /// An error of dhow itself: a wrong flag, an unknown container, a full disk.
 pub(crate) const ENGINE: u8 = 125;
 
+/// A container ended and nobody saw how.
+const UNKNOWN: u8 = 255;
+
 /// Success.
 pub(crate) const SUCCESS: u8 = 0;
 
@@ -43,11 +46,12 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     engine_error(error).map_or(ENGINE, EngineError::exit_code)
 }
 
-/// The exit code for a container's own; one that nobody saw is an error of ours.
-pub(crate) fn exit_code(code: i32) -> u8 {
+/// The exit code for a container's own. None was seen (−1): the monitor killed it when its time was over, or has died;
+/// podman's code for that is 255.
+pub(crate) fn exit_code(code: i32, why: impl FnOnce() -> String) -> u8 {
     u8::try_from(code).unwrap_or_else(|_| {
-        warn_line("Error: the exit code is unknown: the container's monitor has died");
-        ENGINE
+        warn_line(&format!("Error: the exit code is not known: {}", why()));
+        UNKNOWN
     })
 }
 

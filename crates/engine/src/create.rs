@@ -37,8 +37,9 @@ impl Engine {
         }
         let id = dhow_state::ContainerId::random().map_err(Error::State)?;
         let (config, warnings) = self.plan(&id, request)?;
-        // The runtime is looked for now, so that a missing one is an error of create and not of some later start.
-        self.find_runtime(config.runtime.as_deref())?;
+        // The runtime is looked for now, so that one that is missing, or cannot do this, is an error of create and not of
+        // some later start.
+        self.runtime(&config)?;
         if let (Some(name), true) = (&name, request.replace) {
             self.replace(name)?;
         }

@@ -158,7 +158,12 @@ fn state(snapshot: &Snapshot, config: &ContainerConfig, spec: Option<&Spec>) -> 
         pid: pid(snapshot.init()),
         conmon_pid: pid(snapshot.monitor()),
         exit_code: snapshot.exit_code().unwrap_or(0),
-        error: snapshot.record.error.clone().unwrap_or_default(),
+        error: snapshot
+            .record
+            .error
+            .clone()
+            .or_else(|| snapshot.exit.as_ref()?.message.clone())
+            .unwrap_or_default(),
         started_at: Time::from_unix_nanos_or_never(snapshot.started_at()),
         finished_at: Time::from_unix_nanos_or_never(snapshot.finished_at()),
         cgroup_path: if alive { config.spec.cgroup.path.clone() } else { String::new() },

@@ -103,7 +103,7 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
         Ending::Ended => {}
     }
     let code = attend(&peer, &mut signals, || Ok(session.wait()?))?;
-    Ok(exit_code(code))
+    Ok(exit_code(code, || "the session's monitor has died".into()))
 }
 
 /// The container meant; the words left are the command.

@@ -23,7 +23,7 @@ pub enum SysctlNamespace {
     Ipc,
     /// net.*
     Network,
-    /// kernel.hostname, kernel.domainname
+    /// kernel.domainname
     Uts,
 }
 
@@ -32,7 +32,7 @@ impl Sysctl {
     pub fn namespace(&self) -> SysctlNamespace {
         match self.name.as_str() {
             name if name.starts_with("net.") => SysctlNamespace::Network,
-            "kernel.hostname" | "kernel.domainname" => SysctlNamespace::Uts,
+            "kernel.domainname" => SysctlNamespace::Uts,
             _ => SysctlNamespace::Ipc,
         }
     }
@@ -50,7 +50,7 @@ fn is_namespaced(name: &str) -> bool {
         "kernel.shm_rmid_forced",
     ];
     IPC.contains(&name)
-        || matches!(name, "kernel.hostname" | "kernel.domainname")
+        || name == "kernel.domainname"
         || ["net.", "fs.mqueue."]
             .iter()
             .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
@@ -77,7 +77,7 @@ impl FromStr for Sysctl {
         if !is_namespaced(name) {
             return Err(invalid(
                 "only parameters of the container's own namespaces can be set: net.*, fs.mqueue.*, kernel.msg*, \
-                 kernel.sem, kernel.shm*, kernel.hostname, kernel.domainname",
+                 kernel.sem, kernel.shm*, kernel.domainname (the host name is --hostname's)",
             ));
         }
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
@@ -100,14 +100,22 @@ mod tests {
             "net.ipv4.ip_forward=1",
             "kernel.shmmax=99",
             "fs.mqueue.msg_max=5",
-            "kernel.hostname=h",
+            "kernel.domainname=d",
         ] {
             assert_eq!(good.parse::<Sysctl>().unwrap().to_string(), good);
         }
         assert_eq!("net/ipv4/ip_forward=1".parse::<Sysctl>().unwrap().name, "net.ipv4.ip_forward");
-        for bad in
-            ["", "a", "kernel.panic=1", "vm.swappiness=1", "net.=1", "net/../kernel/panic=1", "=1"]
-        {
+        for bad in [
+            "",
+            "a",
+            "kernel.panic=1",
+            "kernel.hostname=h",
+            "kernel.domainname=d",
+            "vm.swappiness=1",
+            "net.=1",
+            "net/../kernel/panic=1",
+            "=1",
+        ] {
             assert!(bad.parse::<Sysctl>().is_err(), "{bad}");
         }
         assert_eq!("net.x=1".parse::<Sysctl>().unwrap().namespace(), SysctlNamespace::Network);
