@@ -101,6 +101,8 @@ impl RuntimeError {
 fn is_not_found(message: &str) -> bool {
     message.contains("not found in $path")
         || message.contains("executable for container process not found")
+        // podman's answer to a --workdir that is not there.
+        || message.starts_with("chdir ") && message.ends_with("no such file or directory")
         || is_about_exec(message)
             && (message.ends_with("no such file or directory")
                 || message.ends_with("not a directory"))
@@ -387,6 +389,11 @@ mod tests {
             r#"time="T" level=error msg="unable to signal init: invalid argument""#,
             "other",
             "unable to signal init: invalid argument",
+        ),
+        (
+            r#"time="T" level=error msg="exec failed: unable to start container process: chdir to cwd (\"/nope\") set in config.json failed: no such file or directory""#,
+            "not found",
+            r#"chdir to cwd ("/nope") set in config.json failed: no such file or directory"#,
         ),
         // runc 1.2
         (
