@@ -110,7 +110,6 @@ mod tests {
             "a",
             "kernel.panic=1",
             "kernel.hostname=h",
-            "kernel.domainname=d",
             "vm.swappiness=1",
             "net.=1",
             "net/../kernel/panic=1",
