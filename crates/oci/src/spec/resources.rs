@@ -7,6 +7,9 @@ use oci_spec::runtime as oci;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 
+/// One of these in the root of the hierarchy: this kernel has block I/O weights. BFQ's weight itself is below the root only.
+const WEIGHT_FILES: [&str; 3] = ["blkio.weight", "blkio.bfq.weight", "blkio.bfq.io_service_bytes"];
+
 /// Processes a container may have when nothing is asked for.
 const DEFAULT_PIDS: i64 = 2048;
 /// The kernel's default period of the CPU bandwidth controller, microseconds.
@@ -246,7 +249,7 @@ fn block_io(wanted: &Resources, host: &Host) -> Result<Option<oci::LinuxBlockIo>
         wanted.blkio_weight_device.iter().map(|device| ("--blkio-weight-device", device.weight)),
     ) {
         need(host, flag, &weight, "blkio")?;
-        if !host.cgroup.has_v1_file("blkio", &["blkio.weight", "blkio.bfq.weight"]) {
+        if !host.cgroup.has_v1_file("blkio", &WEIGHT_FILES) {
             return Err(Error::unsupported(
                 flag,
                 weight.to_string(),

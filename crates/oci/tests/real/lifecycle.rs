@@ -43,7 +43,17 @@ fn a_life() {
     runtime
         .update(id, &Resources { pids_limit: Some(77), ..Resources::default() }, &bundle.host)
         .unwrap();
-    assert_eq!(pids_limit(pid).as_deref(), Some("77"));
+    assert_eq!(cgroup_value(pid, "pids", "pids.max").as_deref(), Some("77"));
+    let weight = Resources { blkio_weight: Some(300), ..Resources::default() };
+    match runtime.update(id, &weight, &bundle.host) {
+        Ok(()) if bundle.host.cgroup.version.is_v1() => {
+            let set =
+                ["blkio.weight", "blkio.bfq.weight"].map(|file| cgroup_value(pid, "blkio", file));
+            assert!(set.iter().flatten().any(|value| value.ends_with("300")), "{set:?}");
+        }
+        Ok(()) | Err(RuntimeError::Invalid(dhow_oci::Error::Unsupported { .. })) => {}
+        Err(e) => panic!("{e}"),
+    }
 
     let config = fs::read(bundle.dir.join("config.json")).unwrap();
     let exec = ExecRequest {
@@ -100,16 +110,16 @@ fn without_cgroups() {
 }
 
 /// From the cgroup of the process, whichever version.
-fn pids_limit(pid: i32) -> Option<String> {
+fn cgroup_value(pid: i32, controller: &str, file: &str) -> Option<String> {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let path = |key: &str| {
         cgroups.lines().find_map(|line| line.split_once(key).map(|(_, path)| path.to_owned()))
     };
-    let file = match path(":pids:") {
-        Some(path) => format!("/sys/fs/cgroup/pids{path}/pids.max"),
-        None => format!("/sys/fs/cgroup{}/pids.max", path("0::")?),
+    let path = match path(&format!(":{controller}:")) {
+        Some(path) => format!("/sys/fs/cgroup/{controller}{path}/{file}"),
+        None => format!("/sys/fs/cgroup{}/{file}", path("0::")?),
     };
-    Some(fs::read_to_string(file).ok()?.trim().to_owned())
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 #[test]
