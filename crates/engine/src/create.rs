@@ -95,7 +95,7 @@ impl Engine {
 
     /// Undoes a commit.
     fn forget(&self, mut locked: Locked) -> Result<()> {
-        locked.begin_removal().map_err(Error::State)?;
+        locked.begin_removal(false).map_err(Error::State)?;
         locked.finish_removal().map_err(Error::State)
     }
 

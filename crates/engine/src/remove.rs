@@ -53,7 +53,8 @@ impl Engine {
         let id = held.id().clone();
         // Asked before the record changes: an ended container is nothing to the runtime any more.
         let teardown = held.runtime_may_know();
-        held.locked.begin_removal().map_err(Error::State)?;
+        held.locked.begin_removal(volumes).map_err(Error::State)?;
+        let volumes = held.locked.snapshot().removing_volumes;
         if teardown {
             self.tear_down(&held)?;
         } else {

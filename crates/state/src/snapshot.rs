@@ -18,6 +18,9 @@ use crate::status::{Facts, Status, status};
 /// How often the reading starts again because the record was replaced meanwhile.
 const ATTEMPTS: u32 = 8;
 
+/// What `removing` holds if the anonymous volumes go too.
+pub(crate) const WITH_VOLUMES: &[u8] = b"volumes\n";
+
 /// A container at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -31,6 +34,8 @@ pub struct Snapshot {
     pub earlier_boot: bool,
     /// The removal was begun.
     pub removing: bool,
+    /// It is to take the anonymous volumes along.
+    pub removing_volumes: bool,
     /// The monitor's word that the process exists.
     pub started: Option<Started>,
     /// The monitor's word that it has ended.
@@ -217,17 +222,15 @@ fn read_facts(
     // A container that runs in this boot has nothing to learn from an earlier one.
     let past_wanted = record.is_none_or(|r| !matters(r.phase));
     let past = if past_wanted && !config.auto_remove { read_past(layout, id)? } else { None };
-    let removing = match layout.removing(id).symlink_metadata() {
-        Ok(_) => true,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Err(e) => return Err(Error::io("look at", &layout.removing(id))(e)),
-    };
+    let path = layout.removing(id);
+    let removing = document::read_bytes(&path, MAX_RECORD).map_err(|p| p.of(id, &path))?;
     Ok(Snapshot {
         config: config.clone(),
         name: name.clone(),
         record: record.cloned().unwrap_or_else(|| Record::after_boot(past.as_ref())),
         earlier_boot,
-        removing,
+        removing: removing.is_some(),
+        removing_volumes: removing.is_some_and(|text| text == WITH_VOLUMES),
         started,
         exit,
         past,

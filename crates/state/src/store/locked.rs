@@ -197,18 +197,23 @@ impl Locked {
         Ok(())
     }
 
-    /// Says that it is being removed; it can never be anything else again.
+    /// Says that it is being removed; it can never be anything else again. With `volumes`, whoever finishes the removal
+    /// is to take its anonymous volumes along: [`Snapshot::removing_volumes`].
     ///
     /// # Errors
     /// Something cannot be written.
-    pub fn begin_removal(&mut self) -> Result<()> {
+    pub fn begin_removal(&mut self, volumes: bool) -> Result<()> {
+        let volumes = volumes || self.snapshot.removing_volumes;
         let path = self.layout.removing(&self.id);
-        write_atomic(&path, b"", 0o600, Durability::Volatile).map_err(Error::io("write", &path))?;
+        let text: &[u8] = if volumes { snapshot::WITH_VOLUMES } else { b"" };
+        write_atomic(&path, text, 0o600, Durability::Volatile)
+            .map_err(Error::io("write", &path))?;
         if !self.snapshot.config.auto_remove {
             let dir = self.layout.container_dir(&self.id);
             sync_dir(&dir).map_err(Error::io("sync", &dir))?;
         }
         self.snapshot.removing = true;
+        self.snapshot.removing_volumes = volumes;
         self.update(|record| record.phase = Phase::Removing)
     }
 

@@ -131,8 +131,8 @@ pub(super) fn finish_rename(layout: &Layout, id: &ContainerId) -> Result<()> {
     unlink(&intent)
 }
 
-/// Removes every link that a container may have made. The caller holds its lock.
-pub(super) fn release_all(layout: &Layout, id: &ContainerId) -> Result<()> {
+/// The names that a container may have links of. The caller holds its lock.
+pub(super) fn all_of(layout: &Layout, id: &ContainerId) -> Result<Vec<ContainerName>> {
     let mut names: Vec<String> = Vec::new();
     names.extend(read_link(&layout.name_file(id))?);
     if let Some(text) = read_link(&intent_path(layout, id))? {
@@ -144,12 +144,12 @@ pub(super) fn release_all(layout: &Layout, id: &ContainerId) -> Result<()> {
     {
         names.push(config.name.into());
     }
-    for name in names {
-        if let Ok(name) = name.parse::<ContainerName>() {
-            unlink_if(&layout.name(&name), id)?;
-        }
-    }
-    Ok(())
+    Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Gives a name back. The caller holds the lock of the container that may have it.
+pub(super) fn release(layout: &Layout, name: &ContainerName, id: &ContainerId) -> Result<()> {
+    unlink_if(&layout.name(name), id)
 }
 
 /// Writes what a container is called into its own directory.

@@ -56,11 +56,12 @@ impl Eviction {
 
 /// Removes everything of a container. Repeated after a crash at any point, it does the rest.
 ///
-/// ORDER: the configuration goes when all that its readers could follow is gone; the directory goes last, for it is from
-/// there that an interrupted removal is found again; the lock goes before it, so that nothing is left that is not.
+/// ORDER: the configuration goes before the name, and the name before the container's own word of it; the directory goes
+/// last, for it is from there that an interrupted removal is found again; the lock goes before it, so that nothing is
+/// left that is not.
 pub(super) fn take_away(layout: &Layout, id: &ContainerId, lock: FileLock) -> Result<()> {
     let (dir, run_dir, config) = (layout.container_dir(id), layout.run_dir(id), layout.config(id));
-    names::release_all(layout, id)?;
+    let names = names::all_of(layout, id)?;
     if config.symlink_metadata().is_ok() {
         // Committed: its volumes are not ours to judge. Must be gone before `config.json` is.
         names::unlink(&layout.intended_volumes(id))?;
@@ -74,6 +75,10 @@ pub(super) fn take_away(layout: &Layout, id: &ContainerId, lock: FileLock) -> Re
     }
     // CRASH: from here on it is no container any more, for readers; whoever meets the directory goes on here.
     remove_tree(&config).map_err(Error::io("remove", &config))?;
+    // ORDER: only now, so that until then the same name finds it, and the same command goes on.
+    for name in &names {
+        names::release(layout, name, id)?;
+    }
     empty(&dir, None)?;
     // Those who wait for the lock find its file gone, make a new one, find the directory gone, and remove that again.
     lock.unlink().map_err(|source| Error::Lock { path: layout.lock(id), source })?;

@@ -129,6 +129,7 @@ impl Reservation {
             record,
             earlier_boot: false,
             removing: false,
+            removing_volumes: false,
             started: None,
             exit: None,
             past: None,

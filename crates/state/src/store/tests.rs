@@ -66,7 +66,7 @@ fn payload() -> Box<RawValue> {
 
 fn remove(store: &Store, id: &ContainerId) -> Result<()> {
     let mut locked = store.lock(id, WAIT)?;
-    locked.begin_removal()?;
+    locked.begin_removal(false)?;
     locked.finish_removal()
 }
 
@@ -291,7 +291,7 @@ fn those_who_wait_for_the_lock_of_a_removed_container_are_told_and_leave_nothing
     std::thread::scope(|s| {
         let waiters: Vec<_> =
             (0..4).map(|_| s.spawn(|| f.store.lock(&id, WAIT).map(drop))).collect();
-        locked.begin_removal().unwrap();
+        locked.begin_removal(false).unwrap();
         assert_eq!(f.status(&id), Status::Removing);
         locked.finish_removal().unwrap();
         for waiter in waiters {

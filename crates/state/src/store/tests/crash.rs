@@ -174,6 +174,8 @@ fn a_killed_removal_is_finished_by_whoever_comes() {
         match f.store.snapshot(id) {
             Ok(snapshot) => {
                 assert!(matches!(snapshot.status(), Status::Created | Status::Removing));
+                // The same command, with the same name, goes on.
+                assert_eq!(&f.store.resolve("web").unwrap(), id);
             }
             Err(e) => assert!(e.is_not_found(), "{e}"),
         }

@@ -45,7 +45,12 @@ fn each_status_becomes_what_it_should() {
         l.begin_init().unwrap();
         l.begin_start().unwrap();
     });
-    let removing = with_phase(&f, "removing", false, |l| l.begin_removal().unwrap());
+    let removing = with_phase(&f, "removing", false, |l| l.begin_removal(false).unwrap());
+    let with_volumes = with_phase(&f, "with-volumes", false, |l| {
+        l.begin_removal(true).unwrap();
+        // Begun again without, it still takes them.
+        l.begin_removal(false).unwrap();
+    });
     let throwaway = with_phase(&f, "throwaway", true, |l| l.begin_start().unwrap());
     let fresh_throwaway = f.create_with("fresh", true);
 
@@ -64,6 +69,9 @@ fn each_status_becomes_what_it_should() {
     assert!(store.snapshot(&exited).unwrap().oom());
     assert_eq!(facts(&again), (Status::Exited, Some(-1)));
     assert_eq!(facts(&removing).0, Status::Removing);
+    assert!(!store.snapshot(&removing).unwrap().removing_volumes);
+    assert_eq!(facts(&with_volumes).0, Status::Removing);
+    assert!(store.snapshot(&with_volumes).unwrap().removing_volumes);
     assert_eq!(facts(&throwaway).0, Status::Removing);
     assert_eq!(facts(&fresh_throwaway).0, Status::Removing);
 
