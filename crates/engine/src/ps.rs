@@ -33,6 +33,8 @@ impl Engine {
             let read =
                 self.snapshot(&id).and_then(|snapshot| Ok((self.config_of(&snapshot)?, snapshot)));
             match read {
+                // Made with `--rm`, it must not outlive a boot: it is gone, even where nobody has cleared it away yet.
+                Ok((_, snapshot)) if snapshot.earlier_boot && snapshot.config.auto_remove => {}
                 Ok((config, snapshot)) => {
                     if (all || has_process(snapshot.status()))
                         && conditions.hold(&snapshot, &config)
