@@ -272,10 +272,12 @@ impl Monitor {
         }
     }
 
-    /// ORDER: the log first, whoever is attached.
+    /// ORDER: the log first, whoever is attached. Clients are accepted after the chunk was read: who connected before it was
+    /// written gets it, even if we have not been told of that connection yet.
     fn deliver(&mut self, stream: Stream, chunk: &[u8]) {
         if !chunk.is_empty() {
             self.logs.write(stream, chunk);
+            self.clients.accept(self.poll.registry());
             self.clients.broadcast(stream, chunk, self.poll.registry());
         }
     }

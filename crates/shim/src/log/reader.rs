@@ -191,18 +191,21 @@ impl LogReader {
     /// Takes the next complete line of the oldest file; `false` if there is none now.
     fn read_record(&mut self) -> Result<bool, Error> {
         let Some(file) = self.files.front_mut() else { return Ok(false) };
-        let path = file.path.clone();
-        let Some(Line { offset, bytes }) =
-            file.next_line().map_err(|source| Error::Read { path: path.clone(), source })?
-        else {
-            return Ok(false);
+        let line = match file.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(false),
+            Err(source) => return Err(Error::Read { path: file.path.clone(), source }),
         };
-        match bytes.and_then(|bytes| self.format.parse(bytes)) {
+        let offset = line.offset;
+        match line.bytes.and_then(|bytes| self.format.parse(bytes)) {
             Some(record) => {
                 let line = self.parts.push(&record);
                 self.take(line);
             }
-            None => self.ready.push_back(Err(Error::Corrupt { path, offset })),
+            None => {
+                let path = file.path.clone();
+                self.ready.push_back(Err(Error::Corrupt { path, offset }));
+            }
         }
         Ok(true)
     }

@@ -72,5 +72,6 @@ fn the_word_to_start_may_be_the_engines_death() {
     session.launch().unwrap();
     session.monitor.as_mut().unwrap().wait_ready(LONG).unwrap();
     session.monitor = None;
-    assert_eq!(session.wait_exit().code, 5);
+    let exit = session.wait_exit();
+    assert_eq!(exit.code, 5, "{exit:?}");
 }

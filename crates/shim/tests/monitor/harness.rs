@@ -32,11 +32,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -e "$bundle/create" ] && . "$bundle/create"
-# A background job of a shell has /dev/null for its stdin, unless it is told otherwise.
-exec 3<&0
-sh "$bundle/payload" <&3 3<&- &
-# A shell collects children that have ended; whatever comes now must not be this one.
-exec sh -c 'echo -n "$0" > "$1"' $! "$pidfile"
+# Not a child of this shell, which would collect it if it ended early: setsid leaves it an orphan, the monitor's.
+setsid --fork sh -c 'echo -n $$ > "$1.new"; mv "$1.new" "$1"; exec sh "$0"' "$bundle/payload" "$pidfile"
+while ! [ -e "$pidfile" ]; do :; done
 "#;
 
 pub(crate) struct Session {
