@@ -41,7 +41,9 @@ pub(crate) struct Session {
     dir: tempfile::TempDir,
     pub(crate) args: MonitorArgs,
     pub(crate) monitor: Option<Monitor>,
-    processes: Vec<Process>,
+    /// The monitor's process; `None` if it had ended when we looked.
+    shim: Option<Process>,
+    container: Option<Process>,
 }
 
 impl Session {
@@ -64,7 +66,7 @@ impl Session {
         args.exit_dir = Some(at("exits"));
         args.persist_dir = Some(at("persist"));
         args.logs = vec![LogTarget::K8sFile(at("log"))];
-        Session { dir, args, monitor: None, processes: Vec::new() }
+        Session { dir, args, monitor: None, shim: None, container: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -92,11 +94,7 @@ impl Session {
             stdio: None,
         };
         let monitor = launch.spawn()?;
-        if let Some(process) =
-            monitor.pid().unwrap().and_then(|pid| Process::open_pid(pid).unwrap())
-        {
-            self.processes.push(process);
-        }
+        self.shim = monitor.pid().unwrap().and_then(|pid| Process::open_pid(pid).unwrap());
         self.monitor = Some(monitor);
         Ok(())
     }
@@ -109,18 +107,16 @@ impl Session {
 
     pub(crate) fn wait_pid(&mut self) -> Result<i32, dhow_shim::launch::Error> {
         let pid = self.monitor.as_mut().unwrap().wait_pid(LONG)?;
-        if let Ok(Some(process)) = Process::open_pid(pid) {
-            self.processes.push(process);
-        }
+        self.container = Process::open_pid(pid).unwrap();
         Ok(pid)
     }
 
     pub(crate) fn monitor_id(&self) -> ProcessId {
-        self.processes[0].id()
+        self.monitor_process().id()
     }
 
     pub(crate) fn monitor_process(&self) -> &Process {
-        &self.processes[0]
+        self.shim.as_ref().unwrap()
     }
 
     pub(crate) fn attach(&self) -> Client {
@@ -154,11 +150,13 @@ impl Session {
 
     /// Waits until the monitor has ended.
     pub(crate) fn wait_gone(&self) {
-        assert!(
-            self.processes[0].wait_exit(Some(LONG)).unwrap(),
-            "the monitor goes on; {:?}",
-            self.listing()
-        );
+        if let Some(shim) = &self.shim {
+            assert!(
+                shim.wait_exit(Some(LONG)).unwrap(),
+                "the monitor goes on; {:?}",
+                self.listing()
+            );
+        }
     }
 
     pub(crate) fn listing(&self) -> Vec<PathBuf> {
@@ -190,7 +188,7 @@ pub(crate) fn joined(reader: LogReader, stream: Stream) -> Vec<u8> {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for process in self.processes.iter().rev() {
+        for process in [&self.container, &self.shim].into_iter().flatten() {
             process.signal(9).ok();
             process.wait_exit(Some(LONG)).ok();
             dhow_sys::daemon::reap(Some(process.id().pid)).ok();
