@@ -114,6 +114,41 @@ fn modules_are_named_after_their_file() {
     }
 }
 
+/// docs/libpod-defects.md has a row for every defect, and each names files and tests that are there.
+#[test]
+fn the_table_of_defects_names_what_exists() {
+    let table = fs::read_to_string(root().join("docs/libpod-defects.md")).expect("the table");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| Q") || line.starts_with("| P"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row[0]).collect();
+    let wanted = (1..=71).map(|n| format!("Q{n}")).chain((1..=9).map(|n| format!("P{n}")));
+    for id in wanted {
+        assert!(ids.contains(id.as_str()), "{id} has no row");
+    }
+    for row in &rows {
+        let [id, _, _, place, tests] = row[..] else { panic!("not five cells: {row:?}") };
+        let mut source = String::new();
+        let is_separator = |c: char| !(c.is_alphanumeric() || "_/.`".contains(c));
+        for word in place.split(is_separator).chain(tests.split(is_separator)) {
+            if word.ends_with(".rs") {
+                let below = if word.starts_with("e2e/") { "tests/tests" } else { "crates" };
+                let path = root().join(below).join(word);
+                source = fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{id}: {}: {error}", path.display()));
+            } else if let Some(name) =
+                word.strip_prefix('`').and_then(|word| word.strip_suffix('`'))
+            {
+                let is_there = source.contains(&format!("fn {name}("))
+                    || source.contains(&format!("struct {name} "));
+                assert!(is_there, "{id}: {name} is not where the table says");
+            }
+        }
+    }
+}
+
 /// Every Rust file of the checkout.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
