@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -78,18 +78,6 @@ impl MergedDir {
             return Ok(Found::Nothing);
         }
         Ok(Found::Directory(MergedDir { parts, userxattr: self.userxattr }))
-    }
-
-    /// Follows the names one after another; nothing else than directories is stepped through.
-    pub(crate) fn descend(self, path: &Path) -> io::Result<MergedDir> {
-        let mut dir = self;
-        for name in dhow_sys::root::components(path) {
-            dir = match dir.lookup(&name)? {
-                Found::Directory(next) => next,
-                Found::Nothing | Found::Other(..) => MergedDir::default(),
-            };
-        }
-        Ok(dir)
     }
 
     /// The names that are seen, in order.

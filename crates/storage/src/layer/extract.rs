@@ -50,7 +50,8 @@ pub(super) struct Extractor<'a> {
     directories: BTreeMap<PathBuf, Late>,
     /// Paths that this layer hides, to be carried out at the end.
     whiteouts: BTreeSet<PathBuf>,
-    opaque: Vec<PathBuf>,
+    /// Directories that hide all that is below; only those that could not be marked at once.
+    opaque: BTreeSet<PathBuf>,
     root_listed: bool,
     size: u64,
 }
@@ -83,7 +84,7 @@ impl<'a> Extractor<'a> {
             redirects: HashMap::new(),
             directories: BTreeMap::new(),
             whiteouts: BTreeSet::new(),
-            opaque: Vec::new(),
+            opaque: BTreeSet::new(),
             root_listed: false,
             size: 0,
         })

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode};
 
@@ -29,7 +29,7 @@ impl Extractor<'_> {
                 // At once where possible: what follows must not take parents from below then.
                 match self.existing(&parent)? {
                     Some(dir) if !parent.as_os_str().is_empty() => self.set_opaque(&dir)?,
-                    _ => self.opaque.push(parent),
+                    _ => drop(self.opaque.insert(parent)),
                 }
             }
             // aufs keeps its own things under such names.
@@ -50,13 +50,8 @@ impl Extractor<'_> {
         if self.below.is_empty() {
             return Ok(());
         }
-        for path in std::mem::take(&mut self.whiteouts) {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            if let Some(dir) = self.parent_if_seen(parent)? {
-                let lower = self.below_of(parent)?;
-                self.hide(&dir, &lower, name)?;
-            }
-        }
+        // ORDER: directories first that hide all; what is hidden so needs no whiteout, and must not get one. Parents
+        // before what is in them, for the same reason.
         for path in std::mem::take(&mut self.opaque) {
             let Some(dir) = self.parent_if_seen(&path)? else { continue };
             if !path.as_os_str().is_empty() {
@@ -69,14 +64,17 @@ impl Extractor<'_> {
                 self.hide(&dir, &lower, &name)?;
             }
         }
+        for path in std::mem::take(&mut self.whiteouts) {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let Some(lower) = self.seen_below(parent)? else { continue };
+            if matches!(lower.lookup(name).doing("look up below", name)?, Found::Nothing) {
+                continue;
+            }
+            if let Some(dir) = self.parent_if_seen(parent)? {
+                self.hide(&dir, &lower, name)?;
+            }
+        }
         Ok(())
-    }
-
-    /// What the layers below show of a directory of this layer, whose path may lead through links.
-    fn below_of(&mut self, path: &Path) -> Result<MergedDir> {
-        let real = self.root.real_path(self.redirects.get(path).map_or(path, PathBuf::as_path));
-        let real = real.doing("find", path)?;
-        self.lower()?.descend(&real).doing("look below for", path)
     }
 
     /// Hides `name` of `lower`, unless this layer has something of that name: then that covers it, if need be as opaque.

@@ -112,10 +112,17 @@ fn replay(before: &Map, ops: &[Op]) -> Option<(Entries, Map)> {
     }
     for (at, op) in ops.iter().enumerate() {
         // Whether an entry goes through a lower link depends on whether its removal is known by then.
-        if let Op::Whiteout(hidden) = op
-            && before.get(&path(hidden)).is_some_and(|kind| kind.starts_with("->"))
-            && ops.iter().take(at).any(|op| op.places().any(|place| place.starts_with(hidden)))
-        {
+        let hides = |link: &[usize]| match op {
+            Op::Whiteout(place) => link.starts_with(place),
+            Op::Opaque(place) => link.len() > place.len() && link.starts_with(place),
+            _ => false,
+        };
+        let was_link =
+            |place: &[usize]| before.get(&path(place)).is_some_and(|it| it.starts_with("->"));
+        let earlier = ops.iter().take(at).flat_map(Op::places);
+        if earlier.into_iter().any(|place| {
+            (1..=place.len()).any(|end| hides(&place[..end]) && was_link(&place[..end]))
+        }) {
             return None;
         }
         match op {
