@@ -44,6 +44,7 @@ fn death_by_signal_is_128_and_more() {
         session.start();
         let exit = session.wait_exit();
         assert_eq!((exit.code, exit.signal), (code, Some(signal)));
+        session.wait_for("exits", "box");
         assert_eq!(session.text("exits/box"), code.to_string());
     }
 }
@@ -175,6 +176,7 @@ fn a_container_that_takes_too_long_is_killed() {
     session.start();
     let exit = session.wait_exit();
     assert_eq!((exit.code, exit.message.as_deref()), (-1, Some("command timed out")));
+    session.wait_for("exits", "box");
     assert_eq!(session.text("exits/box"), "-1");
     assert_eq!(session.logged(Stream::Stdout), b"before\n");
 }
