@@ -96,7 +96,11 @@ impl Engine {
         }
         let store = Store::open(Layout { root: options.root.clone(), run: options.run.clone() })
             .map_err(Error::State)?;
-        Ok(Engine { options, store, storage: OnceLock::new(), host: OnceLock::new() })
+        let engine = Engine { options, store, storage: OnceLock::new(), host: OnceLock::new() };
+        if engine.store.new_boot() {
+            engine.finish_removals();
+        }
+        Ok(engine)
     }
 
     /// The id of the container with that name, id or unique id prefix.

@@ -83,6 +83,23 @@ impl Engine {
         held.locked.finish_removal().map_err(Error::State)
     }
 
+    /// Finishes what earlier boots have left to be removed: interrupted removals, and containers made with `--rm`. As far
+    /// as it goes: whoever names one of them later comes to the same.
+    pub(crate) fn finish_removals(&self) {
+        let Ok(ids) = self.store.ids() else { return };
+        for id in ids {
+            // One that cannot be read is somebody else's error, once they ask for it.
+            if !self.status(&id).is_ok_and(|status| status == Status::Removing) {
+                continue;
+            }
+            // To hold it is to finish it.
+            match self.hold(&id) {
+                Ok(_) | Err(Error::NoSuch { .. }) => {}
+                Err(error) => tracing::debug!(%id, %error, "cannot finish a removal"),
+            }
+        }
+    }
+
     /// Ends what runs, as far as there is something.
     fn end(&self, id: &ContainerId, request: &RemoveRequest) -> Result<()> {
         match self.status(id)? {

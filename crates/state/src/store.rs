@@ -40,6 +40,7 @@ const SHORT_WAIT: Duration = Duration::from_secs(60);
 pub struct Store {
     layout: Layout,
     boot_id: String,
+    new_boot: bool,
 }
 
 impl Store {
@@ -53,8 +54,8 @@ impl Store {
         for dir in [layout.containers(), layout.names_dir(), layout.volumes()] {
             create_dir_all(&dir, 0o700).map_err(Error::io("create", &dir))?;
         }
-        boot::check(&layout, &boot_id)?;
-        Ok(Store { layout, boot_id })
+        let new_boot = boot::check(&layout, &boot_id)?;
+        Ok(Store { layout, boot_id, new_boot })
     }
 
     /// Where the files are.
@@ -67,6 +68,13 @@ impl Store {
     #[must_use]
     pub fn boot_id(&self) -> &str {
         &self.boot_id
+    }
+
+    /// Whether this is the first store to be opened in this boot: the one whose engine finishes removals and takes the
+    /// `--rm` containers of earlier boots away.
+    #[must_use]
+    pub fn new_boot(&self) -> bool {
+        self.new_boot
     }
 
     /// The container with that name, id, or unique beginning of an id, in this order. A name and a full id are found

@@ -12,10 +12,10 @@ use crate::store::SHORT_WAIT;
 /// Begins the names of what is left of earlier boots and could not be removed at once.
 const STALE: &str = "stale-";
 
-/// Makes sure that all below `run` is of the boot `boot_id`.
-pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<()> {
+/// Makes sure that all below `run` is of the boot `boot_id`; whether that took anything.
+pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<bool> {
     if is_of(layout, boot_id) {
-        return Ok(());
+        return Ok(false);
     }
     create_dir_all(&layout.run, 0o700).map_err(Error::io("create", &layout.run))?;
     let path = layout.run_lock();
@@ -23,7 +23,7 @@ pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<()> {
         .map_err(|source| Error::Lock { path, source })?;
     if is_of(layout, boot_id) {
         // Somebody was faster.
-        return Ok(());
+        return Ok(false);
     }
     // Renamed, not emptied: it takes one step, and succeeds even if something is mounted in there. Only what is ours: the
     // user may have named a directory with other things in it.
@@ -36,7 +36,7 @@ pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<()> {
         .map_err(Error::io("write", &layout.boot()))?;
     remove_stale(layout);
     drop(lock);
-    Ok(())
+    Ok(true)
 }
 
 fn is_of(layout: &Layout, boot_id: &str) -> bool {

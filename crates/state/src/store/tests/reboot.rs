@@ -96,6 +96,8 @@ fn the_same_boot_keeps_everything() {
     let again = open(f.dir.path());
     assert_eq!(again.snapshot(&id).unwrap().status(), Status::Running);
     assert_eq!(again.boot_id(), f.store.boot_id());
+    assert!(f.store.new_boot() && !again.new_boot());
+    assert!(reboot(&f).new_boot());
 }
 
 #[test]
