@@ -239,6 +239,18 @@ fn whiteouts_hide_what_is_below_and_nothing_else() {
         tree(&store.storage.layer_diff(&again.chain)),
         expected(&[("d", "O"), ("d/c", "=3"), ("o", "W")])
     );
+    // A whiteout in a directory that hides all already would be seen there as a device that cannot be looked at.
+    for names in [["d/.wh..wh..opq", "d/.wh.a"], ["d/.wh.a", "d/.wh..wh..opq"]] {
+        for listed in [true, false] {
+            let mut entries: Entries = names.iter().map(|name| file(name, "")).collect();
+            if listed {
+                entries.insert(0, dir("d"));
+            }
+            let layer = apply(&lease, Some(&base.chain), &entries).unwrap();
+            let found = tree(&store.storage.layer_diff(&layer.chain));
+            assert_eq!(found, expected(&[("d", "O")]), "{names:?} {listed}");
+        }
+    }
     let all =
         apply(&lease, Some(&base.chain), &[file(".wh..wh..opq", ""), file("d/z", "4")]).unwrap();
     assert_eq!(
