@@ -131,7 +131,6 @@ pub struct ContainerState {
     /// The result of health checks: there are none.
     pub health: HealthState,
     /// Its control group, where it has one.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub cgroup_path: String,
 }
 
@@ -164,8 +163,7 @@ pub struct InspectMount {
     /// `bind`, `volume` or `tmpfs`.
     #[serde(rename = "Type")]
     pub kind: String,
-    /// The volume's name.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// The volume's name; empty for all that is no volume.
     pub name: String,
     /// The path on the host.
     pub source: String,
@@ -247,7 +245,6 @@ mod tests {
             mounts: vec![InspectMount::default()],
             size_rw: Some(0),
             size_root_fs: Some(0),
-            state: ContainerState { cgroup_path: "/x".into(), ..ContainerState::default() },
             ..ContainerInspect::default()
         })
         .unwrap();
@@ -278,6 +275,7 @@ mod tests {
             "/SizeRootFs",
             "/Mounts/0/Type",
             "/Mounts/0/RW",
+            "/Mounts/0/Name",
             "/Config/Env",
             "/Config/Cmd",
             "/Config/Entrypoint",
@@ -293,6 +291,7 @@ mod tests {
             "/HostConfig/BlkioDeviceReadIOps",
             "/NetworkSettings/IPAddress",
             "/NetworkSettings/SandboxKey",
+            "/NetworkSettings/Networks",
             "/NetworkSettings/GlobalIPv6PrefixLen",
         ] {
             assert!(json.pointer(pointer).is_some(), "{pointer} is missing");

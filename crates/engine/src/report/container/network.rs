@@ -48,6 +48,5 @@ pub struct NetworkSettings {
     /// Path of the network namespace, where it has a name.
     pub sandbox_key: String,
     /// The networks by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, serde_json::Value>,
 }
