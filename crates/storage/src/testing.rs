@@ -9,7 +9,8 @@ use rustix::fs::FileType;
 use crate::archive::{Entry, Kind, Writer};
 use crate::merged::{read_dir, stat};
 use crate::{
-    ChainId, DiffId, Digest, Layer, LayerSource, Lease, Limits, Result, Storage, StorageOptions,
+    ChainId, DiffId, Digest, Layer, LayerSource, Lease, Limits, Result, RootFs, Storage,
+    StorageOptions,
 };
 
 /// A store that goes with its directory. On a disk file system: tmpfs takes no user attributes.
@@ -34,6 +35,25 @@ impl Store {
     pub(crate) fn assert_clean(&self) {
         let left: Vec<_> = std::fs::read_dir(self.storage.tmp()).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// Unmounts even if the test fails.
+pub(crate) struct Mounted<'a>(pub(crate) RootFs<'a>);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = self.0.remove() {
+            eprintln!("{e}");
+        }
+    }
+}
+
+impl<'a> std::ops::Deref for Mounted<'a> {
+    type Target = RootFs<'a>;
+
+    fn deref(&self) -> &RootFs<'a> {
+        &self.0
     }
 }
 

@@ -1,5 +1,5 @@
-#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 //! What goes, what stays, and what is left after a process died.
+#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 //! Layers out of tars: what is made, and what an archive cannot do.
+#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -459,12 +459,11 @@ fn marks_in_user_attributes() {
     let marked = fs::File::open(storage.layer_diff(&top.chain).join("d")).unwrap();
     assert_eq!(dhow_sys::xattr::list(&marked).unwrap(), ["user.overlay.opaque"]);
     let layers = crate::Base::Layers(vec![base.chain, top.chain]);
-    let root = crate::RootFs::new(&storage, temp.path().join("fs"), layers);
+    let root = Mounted(crate::RootFs::new(&storage, temp.path().join("fs"), layers));
     let merged = root.mount(&crate::MountOptions::default()).unwrap();
     let found = tree(&merged);
     fs::remove_dir(merged.join("e")).unwrap();
     let changes = root.changes().unwrap();
-    root.remove().unwrap();
     assert_eq!(found, expected(&[("d", "d"), ("e", "d")]));
     assert_eq!(changes.len(), 1, "{changes:?}");
 }

@@ -1,5 +1,5 @@
-#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 //! Real overlay mounts of real layers; each test removes what it mounts.
+#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -7,25 +7,6 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use super::*;
 use crate::testing::*;
 use crate::{ChangeKind, Limits};
-
-/// Unmounts even if the test fails.
-struct Mounted<'a>(RootFs<'a>);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        if let Err(e) = self.0.remove() {
-            eprintln!("{e}");
-        }
-    }
-}
-
-impl<'a> std::ops::Deref for Mounted<'a> {
-    type Target = RootFs<'a>;
-
-    fn deref(&self) -> &RootFs<'a> {
-        &self.0
-    }
-}
 
 fn image(store: &Store) -> Base {
     let lease = store.storage.lease().unwrap();

@@ -1,5 +1,5 @@
-#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 //! Real mounts, so root only. Each is detached again when its guard goes.
+#![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,6 @@
+//! A tree beside a secret: nothing may reach the secret through the tree.
 #![expect(clippy::disallowed_methods, reason = "test trees are made with plain std::fs")]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

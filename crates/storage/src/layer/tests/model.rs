@@ -197,14 +197,14 @@ fn check(layers: &[Vec<Op>]) -> std::result::Result<(), TestCaseError> {
         let layer = apply(&lease, chains.last(), &entries).unwrap();
         map = after;
         chains.push(layer.chain);
-        let fs = RootFs::new(
+        let fs = Mounted(RootFs::new(
             &store.storage,
             store.path(&format!("fs{}", chains.len())),
             Base::Layers(chains.clone()),
-        );
+        ));
         let merged = fs.mount(&MountOptions::default()).unwrap();
         let found = seen(&merged);
-        fs.remove().unwrap();
+        drop(fs);
         prop_assert_eq!(&found, &map, "layer {} of {:?}", chains.len(), layers);
     }
     // The same layers, all at once, in a store of their own.
