@@ -133,7 +133,7 @@ impl Engine {
             .ids()
             .map_err(Error::State)?
             .into_iter()
-            .map(|id| (self.store.snapshot(&id).map_or(i64::MIN, |s| s.config.created), id))
+            .map(|id| (self.store.config(&id).map_or(i64::MIN, |config| config.created), id))
             .collect();
         ids.sort_by(|a, b| b.cmp(a));
         Ok(ids.into_iter().map(|(_, id)| id).collect())

@@ -6,6 +6,7 @@ use std::path::Path;
 use dhow_state::{ContainerId, Status};
 
 use crate::cleanup::kill_process;
+use crate::config::ContainerConfig;
 use crate::engine::{Engine, Held, LOCK_TIMEOUT};
 use crate::error::{Error, Object, Result};
 use crate::request::RemoveRequest;
@@ -163,8 +164,12 @@ impl Engine {
             if other == *id {
                 continue;
             }
-            let Ok(snapshot) = self.snapshot(&other) else { continue };
-            let Ok(config) = self.config_of(&snapshot) else { continue };
+            let Ok(stored) = self.store.config(&other) else { continue };
+            // Every removal asks all containers: parse only those that name this one at all.
+            if !stored.payload.get().contains(id.as_str()) {
+                continue;
+            }
+            let Ok(config) = serde_json::from_str::<ContainerConfig>(stored.payload.get()) else { continue };
             if config.joins.iter().any(|join| join.container == *id) {
                 dependents.insert(other);
             }

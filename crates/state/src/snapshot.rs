@@ -126,20 +126,7 @@ pub(crate) enum Found {
 
 /// Reads all files of a container.
 pub(crate) fn read(layout: &Layout, id: &ContainerId) -> Result<Found> {
-    let path = layout.config(id);
-    let Some(bytes) = document::read_bytes(&path, MAX_CONFIG).map_err(|p| p.of(id, &path))? else {
-        return absent(layout, id);
-    };
-    if bytes.is_empty() && !layout.record(id).exists() {
-        // CRASH: the machine went down after a commit that was not synced (`--rm`): the name of the file came to the
-        // disk and its contents did not.
-        return absent(layout, id);
-    }
-    let config: Config = document::parse(&bytes).map_err(|p| p.of(id, &path))?;
-    if &config.id != id {
-        return Err(Problem::Bad(format!("it is the configuration of container {}", config.id))
-            .of(id, &path));
-    }
+    let Some(config) = read_config(layout, id)? else { return absent(layout, id) };
     let name = current_name(layout, &config)?;
     let mut record = read_record(layout, id)?;
     for _ in 0..ATTEMPTS {
@@ -154,6 +141,25 @@ pub(crate) fn read(layout: &Layout, id: &ContainerId) -> Result<Found> {
     }
     // Somebody rewrites it all the time; each part is true by itself.
     read_facts(layout, id, &config, &name, record.as_ref()).map(|s| Found::Container(Box::new(s)))
+}
+
+/// The configuration; `None`: there is none (yet, or any more).
+pub(crate) fn read_config(layout: &Layout, id: &ContainerId) -> Result<Option<Config>> {
+    let path = layout.config(id);
+    let Some(bytes) = document::read_bytes(&path, MAX_CONFIG).map_err(|p| p.of(id, &path))? else {
+        return Ok(None);
+    };
+    if bytes.is_empty() && !layout.record(id).exists() {
+        // CRASH: the machine went down after a commit that was not synced (`--rm`): the name of the file came to the
+        // disk and its contents did not.
+        return Ok(None);
+    }
+    let config: Config = document::parse(&bytes).map_err(|p| p.of(id, &path))?;
+    if &config.id != id {
+        return Err(Problem::Bad(format!("it is the configuration of container {}", config.id))
+            .of(id, &path));
+    }
+    Ok(Some(config))
 }
 
 fn absent(layout: &Layout, id: &ContainerId) -> Result<Found> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::{ContainerId, is_hex};
 use crate::layout::Layout;
 use crate::name::ContainerName;
-use crate::record::Exit;
+use crate::record::{Config, Exit};
 use crate::snapshot::{self, Found, Snapshot, read_link};
 use crate::volumes::Volumes;
 
@@ -192,6 +192,14 @@ impl Store {
                 Err(Error::not_found(id))
             }
         }
+    }
+
+    /// Only the immutable part of a container: one file, where a snapshot takes several.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Corrupt`] naming the file.
+    pub fn config(&self, id: &ContainerId) -> Result<Config> {
+        snapshot::read_config(&self.layout, id)?.ok_or_else(|| Error::not_found(id))
     }
 
     /// Locks a container and reads it. What a killed process left half done is finished first.

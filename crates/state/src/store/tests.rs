@@ -115,6 +115,7 @@ fn a_whole_life() {
         ("web", r#"{"image": "a"}"#)
     );
     assert_eq!(snapshot.exit_code(), None);
+    assert_eq!(f.store.config(&id).unwrap().created, snapshot.config.created);
 
     let me = ProcessId::current().unwrap();
     let mut locked = f.store.lock(&id, WAIT).unwrap();
@@ -163,6 +164,7 @@ fn a_whole_life() {
 
     remove(&f.store, &id).unwrap();
     assert!(f.store.snapshot(&id).unwrap_err().is_not_found());
+    assert!(f.store.config(&id).unwrap_err().is_not_found());
     assert_eq!(f.store.exit_of_removed(&id).unwrap().unwrap().code, -1);
     assert_eq!(f.left(), Vec::<PathBuf>::new());
 }
