@@ -90,7 +90,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         .map(|(index, request)| prefix(&engine, args, request, index, requests.len()))
         .collect::<Result<_>>()?;
     let zone = args.timestamps.then(TimeZone::system);
-    let mut printer = Printer::new(std::io::stdout(), std::io::stderr(), zone, prefixes);
+    let mut printer =
+        Printer::new(std::io::stdout(), std::io::stderr(), args.follow, zone, prefixes);
     if args.follow && requests.len() > 1 {
         return follow_all(&engine, &requests, &mut printer);
     }
@@ -100,10 +101,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             if is_reader_gone(&failure) {
                 return Err(failure);
             }
+            printer.finish()?;
             error::print(&failure);
             code = error::ENGINE;
         }
     }
+    printer.finish()?;
     Ok(code)
 }
 

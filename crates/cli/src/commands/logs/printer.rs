@@ -3,7 +3,7 @@
 //! A line that the log has in pieces (long, or without an end yet) is put together again: only its first piece has
 //! a time and a name before it. The bytes are the container's own and are not changed.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use anyhow::{Context, Result};
 use dhow_engine::{LogLine, Stream};
@@ -23,9 +23,11 @@ pub(super) struct Prefix {
 
 /// Prints the lines of several containers.
 #[derive(Debug)]
-pub(super) struct Printer<O, E> {
-    stdout: O,
-    stderr: E,
+pub(super) struct Printer<O: Write, E: Write> {
+    stdout: BufWriter<O>,
+    stderr: BufWriter<E>,
+    /// Each line is written out before the next is waited for.
+    at_once: bool,
     /// The zone that times are shown in, where they are.
     zone: Option<TimeZone>,
     containers: Vec<Container>,
@@ -39,12 +41,24 @@ struct Container {
 }
 
 impl<O: Write, E: Write> Printer<O, E> {
-    pub(super) fn new(stdout: O, stderr: E, zone: Option<TimeZone>, prefixes: Vec<Prefix>) -> Self {
+    pub(super) fn new(
+        stdout: O,
+        stderr: E,
+        at_once: bool,
+        zone: Option<TimeZone>,
+        prefixes: Vec<Prefix>,
+    ) -> Self {
         let containers = prefixes
             .into_iter()
             .map(|prefix| Container { prefix, within_line: [false; 2] })
             .collect();
-        Printer { stdout, stderr, zone, containers }
+        Printer {
+            stdout: BufWriter::new(stdout),
+            stderr: BufWriter::new(stderr),
+            at_once,
+            zone,
+            containers,
+        }
     }
 
     /// Prints a line of the container with that number.
@@ -65,15 +79,26 @@ impl<O: Write, E: Write> Printer<O, E> {
         if !line.partial {
             text.push(b'\n');
         }
+        // ORDER: what was said before on the other stream is written before.
         match line.stream {
-            Stream::Stdout => write(&mut self.stdout, &text),
-            Stream::Stderr => write(&mut self.stderr, &text),
+            Stream::Stdout => {
+                self.stderr.flush()?;
+                self.stdout.write_all(&text)?;
+            }
+            Stream::Stderr => {
+                self.stdout.flush()?;
+                self.stderr.write_all(&text)?;
+            }
         }
+        if self.at_once { self.finish() } else { Ok(()) }
     }
-}
 
-fn write(output: &mut impl Write, text: &[u8]) -> Result<()> {
-    Ok(output.write_all(text).and_then(|()| output.flush())?)
+    /// Writes out what is still held back.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.stdout.flush()?;
+        self.stderr.flush()?;
+        Ok(())
+    }
 }
 
 fn before(prefix: &Prefix, zone: Option<&TimeZone>, at: i64) -> Vec<u8> {
@@ -116,7 +141,7 @@ mod tests {
         expected: Expect,
     ) {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut printer = Printer::new(&mut stdout, &mut stderr, zone, prefixes);
+        let mut printer = Printer::new(&mut stdout, &mut stderr, false, zone, prefixes);
         for (container, stream, text) in lines {
             let partial = !text.ends_with('\n');
             let bytes = text.trim_end_matches('\n').as_bytes().to_vec();
@@ -127,6 +152,8 @@ mod tests {
                 )
                 .unwrap();
         }
+        printer.finish().unwrap();
+        drop(printer);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace('\x1b', "ESC");
         expected.assert_eq(&format!("stdout:\n{}stderr:\n{}", text(stdout), text(stderr)));
     }
