@@ -150,7 +150,9 @@ pub fn reap(pid: Option<i32>) -> io::Result<Option<(i32, ExitStatus)>> {
             None => rustix::process::wait(WaitOptions::NOHANG),
         };
         return match ended {
-            Ok(ended) => Ok(ended.map(|(pid, status)| (pid.as_raw_nonzero().get(), ExitStatus::from_raw(status.as_raw())))),
+            Ok(ended) => Ok(ended.map(|(pid, status)| {
+                (pid.as_raw_nonzero().get(), ExitStatus::from_raw(status.as_raw()))
+            })),
             Err(Errno::CHILD) => Ok(None),
             Err(Errno::INTR) => continue,
             Err(e) => Err(e.into()),
