@@ -4,71 +4,36 @@
 //! its environment, its working directory, the files of `--env-file` — is looked up here, so that the request stands
 //! for itself.
 
+mod values;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf, absolute};
-use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dhow_engine::request::{
     ByteSize, Capability, CgroupMode, CpuCount, CreateRequest, Device, DeviceCgroupRule,
-    EnvArgument, EnvVar, HostEntry, HostsOptions, InitOptions, Invalid, Label, LifetimeOptions,
-    LogDriver, LogOption, LogOptions, MemoryLimit, Mount, NamespaceKind, NamespaceMode,
-    NamespaceOptions, ProcessOptions, ResourceOptions, RestartPolicy, Rootfs, SeccompChoice,
-    SecurityOption, SecurityOptions, Signal, Source, Sysctl, Timeout, TmpfsMount, Ulimit, User,
-    parse_env_file, parse_label_file, parse_volume,
+    EnvArgument, EnvVar, HostEntry, HostsOptions, InitOptions, Label, LifetimeOptions, LogDriver,
+    LogOption, LogOptions, MemoryLimit, Mount, NamespaceKind, NamespaceMode, NamespaceOptions,
+    ProcessOptions, ResourceOptions, RestartPolicy, Rootfs, SeccompChoice, SecurityOption,
+    SecurityOptions, Signal, Source, Sysctl, Timeout, TmpfsMount, Ulimit, User, parse_env_file,
+    parse_label_file,
 };
 
 use crate::environment::Environment;
 use crate::refused::Refused;
 
+pub(crate) use self::values::value;
+use self::values::{
+    annotation, cgroups, entrypoint, group, hostname, name_server, namespace, number_list, octal,
+    stream, volume,
+};
+
 /// The largest `--env-file` or `--label-file`.
 const MAX_FILE: u64 = 16 << 20;
-
-/// Reads a flag's value; clap names the flag and the value, so the error is the reason alone.
-pub(crate) fn value<T: FromStr<Err = Invalid>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|e: Invalid| e.why)
-}
-
-fn annotation(text: &str) -> Result<Label, String> {
-    Label::parse_annotation(text).map_err(|e| e.why)
-}
-
-fn volume(text: &str) -> Result<Mount, String> {
-    parse_volume(text).map_err(|e| e.why)
-}
-
-fn namespace(kind: NamespaceKind) -> impl Fn(&str) -> Result<NamespaceMode, String> + Clone {
-    move |text| NamespaceMode::parse(kind, text).map_err(|e| e.why)
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mask| *mask <= 0o777)
-        .ok_or_else(|| "expected an octal mask, as in 0022".into())
-}
-
-fn cgroups(text: &str) -> Result<CgroupMode, String> {
-    match text {
-        "enabled" => Ok(CgroupMode::Enabled),
-        "disabled" => Ok(CgroupMode::Disabled),
-        "no-conmon" | "split" => Err("not supported yet: expected enabled or disabled".into()),
-        _ => Err("expected enabled or disabled".into()),
-    }
-}
-
-fn stream(text: &str) -> Result<Attach, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "stdin" => Ok(Attach::Stdin),
-        "stdout" => Ok(Attach::Stdout),
-        "stderr" => Ok(Attach::Stderr),
-        _ => Err("expected stdin, stdout or stderr".into()),
-    }
-}
 
 /// One of a process's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,58 +300,6 @@ pub(crate) struct CreateFlags {
 /// An entry point; a type of its own, because clap takes a vector for a flag that may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entrypoint(Vec<String>);
-
-fn entrypoint(text: &str) -> Result<Entrypoint, String> {
-    if text.starts_with('[') {
-        return serde_json::from_str(text)
-            .map(Entrypoint)
-            .map_err(|_| "expected a JSON list of texts, or one word".into());
-    }
-    Ok(Entrypoint(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] }))
-}
-
-fn group(text: &str) -> Result<String, String> {
-    match text {
-        "keep-groups" => Err("not supported yet".into()),
-        _ => Ok(value::<User>(text)
-            .ok()
-            .filter(|user| user.group.is_none())
-            .ok_or("expected a group's name or number")?
-            .user),
-    }
-}
-
-fn hostname(text: &str) -> Result<String, String> {
-    let good = !text.is_empty()
-        && text.len() <= 64
-        && !text.starts_with(['-', '.'])
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err("expected at most 64 letters, digits, - and .".into())
-    }
-}
-
-fn name_server(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| "expected an IPv4 or IPv6 address".into())
-}
-
-fn number_list(text: &str) -> Result<String, String> {
-    let range = |part: &str| {
-        let ends: Vec<_> = part.splitn(2, '-').map(str::parse::<u16>).collect();
-        match &ends[..] {
-            [Ok(_)] => true,
-            [Ok(first), Ok(last)] => first <= last,
-            _ => false,
-        }
-    };
-    if text.split(',').all(range) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected numbers and ranges, as in 0-3,8".into())
-    }
-}
 
 /// Reads environment variables: those of the files first, then those of the flags.
 pub(crate) fn environment_variables(

@@ -47,6 +47,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
     };
     let engine = context.engine()?;
     let id = progress::shown(args.quiet, |progress| engine.import(&request, stream, progress))?;
-    output::line(&id.to_string())?;
+    output::line(&format!("sha256:{}", id.to_string().trim_start_matches("sha256:")))?;
     Ok(SUCCESS)
 }
