@@ -138,7 +138,7 @@ pub(crate) struct CreateFlags {
     oom_score_adj: Option<i32>,
 
     // --- lifetime
-    /// When to start it again: no, on-failure[:COUNT], always, unless-stopped
+    /// When to start it again: no, always, unless-stopped, on-failure or on-failure:COUNT
     #[arg(long, value_name = "POLICY", help_heading = "Lifetime", value_parser = value::<RestartPolicy>)]
     restart: Option<RestartPolicy>,
     /// Signal that stops it [default: the image's, else TERM]
@@ -152,14 +152,14 @@ pub(crate) struct CreateFlags {
     timeout: Option<u32>,
 
     // --- files
-    /// Mount a host directory or a volume: [SOURCE:]DESTINATION[:OPTIONS]
-    #[arg(long, short, value_name = "VOLUME", help_heading = "Files", value_parser = volume)]
+    /// Mount a host directory or a volume
+    #[arg(long, short, value_name = "[SOURCE:]DESTINATION[:OPTIONS]", help_heading = "Files", value_parser = volume)]
     volume: Vec<Mount>,
     /// Mount: type=bind|volume|tmpfs,src=SOURCE,dst=DESTINATION,OPTIONS
     #[arg(long, value_name = "MOUNT", help_heading = "Files", value_parser = value::<Mount>)]
     mount: Vec<Mount>,
-    /// Mount memory: DESTINATION[:OPTIONS]
-    #[arg(long, value_name = "TMPFS", help_heading = "Files", value_parser = value::<TmpfsMount>)]
+    /// Mount memory
+    #[arg(long, value_name = "DESTINATION[:OPTIONS]", help_heading = "Files", value_parser = value::<TmpfsMount>)]
     tmpfs: Vec<TmpfsMount>,
     /// Make the root file system read-only
     #[arg(long, help_heading = "Files")]
@@ -167,8 +167,8 @@ pub(crate) struct CreateFlags {
     /// With --read-only, keep /run, /tmp and /var/tmp writable [default: true]
     #[arg(long, value_name = "BOOL", help_heading = "Files", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     read_only_tmpfs: Option<bool>,
-    /// Give it a device: SOURCE[:DESTINATION][:rwm]
-    #[arg(long, value_name = "DEVICE", help_heading = "Files", value_delimiter = ',', value_parser = value::<Device>)]
+    /// Give it a device; ACCESS is some of r, w and m
+    #[arg(long, value_name = "SOURCE[:DESTINATION][:ACCESS]", help_heading = "Files", value_delimiter = ',', value_parser = value::<Device>)]
     device: Vec<Device>,
     /// Size of /dev/shm [default: 64m]
     #[arg(long, value_name = "SIZE", help_heading = "Files", value_parser = value::<ByteSize>)]
@@ -275,8 +275,8 @@ pub(crate) struct CreateFlags {
     /// Share of the disks' time, 10 to 1000
     #[arg(long, value_name = "NUMBER", help_heading = "Limits", value_parser = clap::value_parser!(u16).range(10..=1000))]
     blkio_weight: Option<u16>,
-    /// Limit of a process: NAME=SOFT[:HARD], or host
-    #[arg(long, value_name = "LIMIT", help_heading = "Limits", value_delimiter = ',', value_parser = value::<Ulimit>)]
+    /// Limit of each process; `host` keeps this shell's limits
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Limits", value_delimiter = ',', value_parser = value::<Ulimit>)]
     ulimit: Vec<Ulimit>,
     /// Cgroup under which its own is made
     #[arg(long, value_name = "PATH", help_heading = "Limits")]
