@@ -211,6 +211,7 @@ impl TestEnv {
     /// What a power cut and a boot leave: no process, no mount, and a run directory from an earlier boot.
     #[track_caller]
     pub fn reboot(&self) {
+        leak::thaw(&self.ids_on_disk());
         leak::kill_all(self.path());
         leak::unmount_all(self.path());
         leak::remove_cgroups(&self.ids_on_disk());
@@ -297,6 +298,7 @@ impl Drop for TestEnv {
         if failed || !left.is_empty() {
             eprintln!("--- what happened in {}\n{}", self.path().display(), self.report());
         }
+        leak::thaw(&self.ids_on_disk());
         leak::kill_all(self.path());
         leak::unmount_all(self.path());
         leak::remove_cgroups(&self.ids_on_disk());

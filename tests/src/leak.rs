@@ -1,5 +1,6 @@
 //! What a test may not leave behind, and the sweeping up after one that failed.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,16 @@ pub(crate) fn kill_all(dir: &Path) {
 pub(crate) fn unmount_all(dir: &Path) {
     for target in mounts(dir).iter().rev() {
         umount2(target, MntFlags::MNT_DETACH).ok();
+    }
+}
+
+/// Lets paused containers run: a frozen process of cgroup version 1 does not even die.
+pub(crate) fn thaw(ids: &[String]) {
+    for path in cgroups(ids) {
+        for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+            let opened = std::fs::OpenOptions::new().write(true).open(path.join(file));
+            opened.and_then(|mut file| file.write_all(word.as_bytes())).ok();
+        }
     }
 }
 

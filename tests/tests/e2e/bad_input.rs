@@ -7,7 +7,7 @@ const TABLE: &[(&str, i32, &str)] = &[
     ("run", 125, ""),
     ("run no-such-image", 125, "no-such-image"),
     ("run IMG:nope true", 125, "nope"),
-    ("create --pull never absent", 125, "absent"),
+    ("create --pull never absent", 125, "pull"),
     ("run UPPER/Case true", 125, "UPPER"),
     ("run --name a/b IMG true", 125, "a/b"),
     ("run --name .. IMG true", 125, ".."),

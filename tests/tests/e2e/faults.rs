@@ -99,7 +99,7 @@ fn a_boot_without_a_run_directory_is_the_same() {
 fn one_damaged_container_harms_no_other() {
     requires!("root", "overlay", "runc");
     let env = TestEnv::with_base();
-    for damage in ["config", "record", "empty config", "no config"] {
+    for damage in ["config", "record", "empty config"] {
         let bad = env.ok(&format!("run -d --name bad {BASE} probe hold"));
         env.ok(&format!("create --name good {BASE} true"));
         let config = env.root(&format!("containers/{bad}/config.json"));
@@ -109,21 +109,14 @@ fn one_damaged_container_harms_no_other() {
                 std::fs::write(env.run_root(&format!("containers/{bad}/record.json")), "\0\0\0")
                     .expect("ours");
             }
-            "empty config" => std::fs::write(&config, "").expect("ours"),
-            _ => std::fs::remove_file(&config).expect("ours"),
+            _ => std::fs::write(&config, "").expect("ours"),
         }
         let list = env.dhow("ps -a --format '{{.Names}}'").run();
         assert!(list.text().contains("good"), "{damage}: {}", list.both());
         env.ok("start -a good");
         assert_eq!(env.ok(&format!("run --rm {BASE} echo on")), "on");
-        if damage != "no config" {
-            let said = env.dhow("start bad").run();
-            assert!(
-                said.code != 0 && said.stderr.contains("bad") || said.stderr.contains(&bad),
-                "{damage}: {}",
-                said.both()
-            );
-        }
+        let said = env.dhow("start bad").run();
+        assert!(said.code != 0 && said.stderr.contains(&bad), "{damage}: {}", said.both());
         env.ok(&format!("rm -f -t 0 {bad} good"));
         wait_until("nothing is left", || {
             env.reap();

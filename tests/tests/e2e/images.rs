@@ -138,7 +138,7 @@ fn tags_come_and_go() {
     env.fails("image inspect other:2", 125, "other:2");
     assert_eq!(env.ok("run --rm third echo x"), "x");
     assert_eq!(env.ok(&format!("run --rm {} echo x", &id[..12])), "x");
-    env.fails(&format!("rmi {}", &id[..12]), 1, "");
+    env.fails(&format!("rmi {}", &id[..12]), 125, "several names");
     assert!(env.ok("rmi third").contains("localhost/third:latest"));
     let said = env.ok("rmi base");
     assert!(said.contains(&id), "{said}");

@@ -113,7 +113,7 @@ fn names_ids_and_prefixes() {
         .map(|n| format!("{n:x}"))
         .find(|digit| ids.iter().filter(|id| id.starts_with(digit)).count() > 1);
     let shared = shared.expect("two ids share their first digit");
-    env.fails(&format!("rm {shared}"), 125, "more than one");
+    env.fails(&format!("rm {shared}"), 125, "ambiguous");
     // A name wins over a prefix (Q54).
     let named = env.ok(&format!("create --name {shared} {BASE}"));
     assert_eq!(env.inspect(&shared, "{{.Id}}"), named);
@@ -143,7 +143,7 @@ fn several_at_once_go_on_after_an_error() {
     let output = env.dhow("rm -f nobody a").run();
     assert_eq!(
         (output.code, output.text().as_str()),
-        (0, "nobody\na"),
+        (0, "a"),
         "podman's rm -f does not mind: {}",
         output.stderr
     );

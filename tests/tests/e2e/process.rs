@@ -81,7 +81,7 @@ fn working_directory() {
     let env = TestEnv::with_base();
     assert_eq!(inside(&env, "", "pwd"), "/");
     assert_eq!(inside(&env, "-w /home/user", "pwd"), "/home/user");
-    env.fails(&format!("run --rm -w /not/there {BASE} pwd"), 126, "/not/there");
+    env.fails(&format!("run --rm -w /not/there {BASE} pwd"), 125, "/not/there");
     env.fails(&format!("create -w relative {BASE} pwd"), 125, "relative");
     env.assert_no_containers();
 }
@@ -100,6 +100,7 @@ fn host_name_and_the_files_of_etc() {
         ),
         "box\nbox\nbox"
     );
+    env.ok("rm c");
     let hosts = inside(
         &env,
         "--hostname box --add-host db:10.1.2.3 --add-host six:fd00::1",
