@@ -154,6 +154,7 @@ impl Engine {
         }
         plan::plan(Inputs {
             id,
+            host: self.host()?,
             request,
             rootfs,
             image: parsed.as_ref().map(|(used, configuration)| (used.clone(), configuration)),

@@ -159,9 +159,21 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Runtime(RuntimeError::NotFound { .. }) => 127,
-            Error::Runtime(RuntimeError::PermissionDenied { .. }) => 126,
+            Error::Runtime(RuntimeError::PermissionDenied { .. })
+            | Error::Spec(dhow_oci::Error::NoWorkdir { .. }) => 126,
             Error::While { source, .. } => source.exit_code(),
             _ => 125,
+        }
+    }
+
+    /// Whether the runtime has refused to run the command, rather than dhow to try: the container is as asked for then,
+    /// and what it lacks is in its files.
+    #[must_use]
+    pub fn is_of_runtime(&self) -> bool {
+        match self {
+            Error::Runtime(_) => true,
+            Error::While { source, .. } => source.is_of_runtime(),
+            _ => false,
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) image: Option<(ImageUsed, &'a ImageConfiguration)>,
     /// The id of another container by name.
     pub(crate) find: &'a dyn Fn(&str) -> Result<ContainerId>,
+    pub(crate) host: &'a dhow_oci::Host,
     /// Where the files of a volume are.
     pub(crate) volume_dir: &'a dyn Fn(&VolumeName) -> PathBuf,
     /// Where the log lies by default.
@@ -109,7 +110,7 @@ pub(crate) fn plan(inputs: Inputs<'_>) -> Result<(ContainerConfig, Vec<String>)>
         umask: request.process.umask,
         hostname,
         container_id: inputs.id.to_string(),
-        security: security::security(&request.security)?,
+        security: security::security(&request.security, inputs.host)?,
         rlimits: resources::rlimits(&request.resources.ulimits),
         oom_score_adj: request.process.oom_score_adj,
         namespaces: namespaces.spec,
@@ -189,6 +190,17 @@ fn check(request: &CreateRequest) -> Result<()> {
         return Err(Error::Invalid(
             "--log-driver passthrough excludes --tty: there is no terminal to pass through".into(),
         ));
+    }
+    for (flag, file) in
+        [("--pidfile", &request.pid_file), ("--conmon-pidfile", &request.monitor_pid_file)]
+    {
+        let Some(file) = file else { continue };
+        if !file.parent().is_some_and(std::path::Path::is_dir) {
+            return Err(Error::Invalid(format!(
+                "{flag} {}: there is no such directory",
+                file.display()
+            )));
+        }
     }
     if let Some(path) = &request.process.workdir
         && !path.is_absolute()

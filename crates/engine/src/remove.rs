@@ -169,7 +169,9 @@ impl Engine {
             if !stored.payload.get().contains(id.as_str()) {
                 continue;
             }
-            let Ok(config) = serde_json::from_str::<ContainerConfig>(stored.payload.get()) else { continue };
+            let Ok(config) = serde_json::from_str::<ContainerConfig>(stored.payload.get()) else {
+                continue;
+            };
             if config.joins.iter().any(|join| join.container == *id) {
                 dependents.insert(other);
             }

@@ -134,7 +134,7 @@ pub(crate) fn run(setup: Setup) -> ExitCode {
     // ORDER: everything else is closed by now. Orphans from here on are not ours: we would have to wait for them.
     dhow_sys::daemon::adopt_orphans(false).ok();
     exit::run_command(&rest.exit, &rest.environment, rest.oom_score.as_deref());
-    let code = if foreground { outcome.code } else { outcome.code.clamp(0, 255) };
+    let code = if foreground { outcome.conmon_code() } else { outcome.conmon_code().clamp(0, 255) };
     ExitCode::from(code.to_le_bytes()[0])
 }
 

@@ -165,7 +165,12 @@ pub(crate) fn read_config(layout: &Layout, id: &ContainerId) -> Result<Option<Co
 fn absent(layout: &Layout, id: &ContainerId) -> Result<Found> {
     let dir = layout.container_dir(id);
     match std::fs::symlink_metadata(&dir) {
-        Ok(_) => Ok(Found::Unfinished),
+        // Nobody gets further than *configured* without a configuration, and a removal takes the record away first: what
+        // has lived is no half-made container to be swept, but a damaged one, perhaps with processes and mounts.
+        Ok(_) => match read_record(layout, id)?.map(|record| record.phase) {
+            None | Some(Phase::Configured | Phase::Removing) => Ok(Found::Unfinished),
+            Some(_) => Err(Problem::Bad("it is missing".to_owned()).of(id, &layout.config(id))),
+        },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
         Err(e) => Err(Error::io("look at", &dir)(e)),
     }

@@ -160,22 +160,24 @@ impl Store {
         let config = self.layout.config(id);
         match std::fs::symlink_metadata(&config) {
             Ok(meta) if meta.len() > 0 || !meta.is_file() => Ok(true),
-            // An empty file: a container or not is for `snapshot::read` to say.
-            Ok(_) => match snapshot::read(&self.layout, id) {
-                Ok(Found::Unfinished) => {
-                    self.sweep(id);
-                    Ok(false)
-                }
-                Ok(Found::Nothing) => Ok(false),
-                Ok(Found::Container(_)) | Err(_) => Ok(true),
-            },
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                self.sweep(id);
-                Ok(false)
-            }
+            // Empty: a container or not is for `snapshot::read` to say.
+            Ok(_) => Ok(self.is_container(id)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(self.is_container(id)),
             // The directory is a file: damaged, and to be removed by force.
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(true),
             Err(e) => Err(Error::io("look at", &config)(e)),
+        }
+    }
+
+    /// Whether a directory without a usable configuration is a container all the same, if a damaged one; else it is swept.
+    fn is_container(&self, id: &ContainerId) -> bool {
+        match snapshot::read(&self.layout, id) {
+            Ok(Found::Unfinished) => {
+                self.sweep(id);
+                false
+            }
+            Ok(Found::Nothing) => false,
+            Ok(Found::Container(_)) | Err(_) => true,
         }
     }
 

@@ -81,7 +81,7 @@ fn working_directory() {
     let env = TestEnv::with_base();
     assert_eq!(inside(&env, "", "pwd"), "/");
     assert_eq!(inside(&env, "-w /home/user", "pwd"), "/home/user");
-    env.fails(&format!("run --rm -w /not/there {BASE} pwd"), 125, "/not/there");
+    env.fails(&format!("run --rm -w /not/there {BASE} pwd"), 126, "/not/there");
     env.fails(&format!("create -w relative {BASE} pwd"), 125, "relative");
     env.assert_no_containers();
 }

@@ -96,11 +96,12 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
     let session = match started {
         Ok(session) => session,
         Err(e) => {
-            // The error of the start is what the user wants to know.
+            let error = undo(&engine, &id, request.auto_remove, e);
+            // ORDER: last, so that the monitor's exit command does not come between.
             if let Err(cleanup) = attendance.finish() {
                 tracing::debug!(%id, "cleanup after a failed start: {cleanup}");
             }
-            return Err(e.into());
+            return Err(error);
         }
     };
     let Some(code) = foreground.follow(session, &manner, id.as_str())? else {
@@ -111,10 +112,23 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
     Ok(code)
 }
 
-/// Starts it; with `--rm`, a container that does not start is removed.
 fn start_or_remove(engine: &Engine, id: &ContainerId, auto_remove: bool) -> Result<()> {
-    let Err(e) = engine.start(&StartRequest { container: id.to_string() }) else { return Ok(()) };
-    if auto_remove {
+    match engine.start(&StartRequest { container: id.to_string() }) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(undo(engine, id, auto_remove, e)),
+    }
+}
+
+/// Removes a container that did not start, with `--rm`, and where dhow itself found the request at fault: `run` either
+/// runs what was asked for or leaves nothing. One whose command the runtime refuses stays, as podman's does. The error
+/// of the start is what the user wants to know.
+fn undo(
+    engine: &Engine,
+    id: &ContainerId,
+    auto_remove: bool,
+    e: dhow_engine::Error,
+) -> anyhow::Error {
+    if auto_remove || !e.is_of_runtime() {
         let request = RemoveRequest {
             container: id.to_string(),
             force: true,
@@ -125,5 +139,5 @@ fn start_or_remove(engine: &Engine, id: &ContainerId, auto_remove: bool) -> Resu
             tracing::debug!(%id, "cleanup after a failed start: {cleanup}");
         }
     }
-    Err(e.into())
+    e.into()
 }

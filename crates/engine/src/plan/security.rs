@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use dhow_oci::{Seccomp, Security};
+use dhow_oci::{CapSet, Host, Seccomp, Security};
 
 use crate::error::{Error, Result};
 use crate::request::{SeccompChoice, SecurityOptions};
 
 /// The spec request's security part. A seccomp profile is read here, so that a file changed later changes no container.
-pub(super) fn security(options: &SecurityOptions) -> Result<Security> {
+pub(super) fn security(options: &SecurityOptions, host: &Host) -> Result<Security> {
     let text = |path: &Path| {
         path.to_str()
             .map(str::to_owned)
@@ -34,7 +34,7 @@ pub(super) fn security(options: &SecurityOptions) -> Result<Security> {
         seccomp: match &options.seccomp {
             SeccompChoice::Default => Seccomp::Default,
             SeccompChoice::Unconfined => Seccomp::Unconfined,
-            SeccompChoice::File(path) => Seccomp::Profile(profile(path)?),
+            SeccompChoice::File(path) => Seccomp::Profile(profile(path, host)?),
         },
         apparmor: options.apparmor.clone(),
         process_label: String::new(),
@@ -44,9 +44,16 @@ pub(super) fn security(options: &SecurityOptions) -> Result<Security> {
     })
 }
 
-fn profile(path: &Path) -> Result<String> {
+/// Its text, once it is known to be a profile.
+fn profile(path: &Path, host: &Host) -> Result<String> {
     let bytes = dhow_sys::fs::read_bounded(path, dhow_oci::seccomp::MAX_PROFILE)
         .map_err(Error::io("read the seccomp profile", path))?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::Invalid(format!("the seccomp profile {} is not UTF-8", path.display())))
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::Invalid(format!("the seccomp profile {} is not UTF-8", path.display()))
+    })?;
+    dhow_oci::seccomp::resolve(&text, CapSet::EMPTY, host).map_err(|e| Error::While {
+        what: format!("cannot use the seccomp profile {}", path.display()),
+        source: Box::new(Error::Spec(e)),
+    })?;
+    Ok(text)
 }

@@ -25,7 +25,20 @@ pub(super) struct Outcome {
     pub(super) message: Option<String>,
 }
 
+/// What conmon's callers look for where `--timeout` has ended a container.
+const TIMED_OUT: &str = "command timed out";
+
 impl Outcome {
+    /// The same, where it was `--timeout` that killed.
+    pub(super) fn after_timeout(self) -> Self {
+        Outcome { message: Some(TIMED_OUT.to_owned()), ..self }
+    }
+
+    /// The code for conmon's files and messages, in which a time-out has none.
+    pub(super) fn conmon_code(&self) -> i32 {
+        if self.message.as_deref() == Some(TIMED_OUT) { -1 } else { self.code }
+    }
+
     /// Nobody can know the code.
     pub(super) fn unknown(message: &str) -> Self {
         Outcome { code: -1, signal: None, message: Some(message.to_owned()) }
@@ -87,7 +100,7 @@ pub(super) fn record(options: &Options, outcome: &Outcome, oom: bool) {
             write_atomic(&run_dir.join(files::EXIT), &bytes, 0o600, Durability::Volatile).ok();
         }
     }
-    let code = outcome.code.to_string();
+    let code = outcome.conmon_code().to_string();
     let write = |directory: &Path, name: &str| {
         write_atomic(&directory.join(name), code.as_bytes(), 0o644, Durability::Volatile).ok();
     };

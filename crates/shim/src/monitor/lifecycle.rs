@@ -112,7 +112,7 @@ impl Monitor {
     pub(super) fn time_is_over(&mut self) {
         let State::Running(container) = &mut self.state else { return };
         if container.timed_out {
-            return self.finish(Outcome::unknown("command timed out, and did not end when killed"));
+            return self.finish(Outcome::unknown("it did not end when killed"));
         }
         container.timed_out = true;
         container.deadline = Some(Instant::now() + KILLED);
@@ -130,7 +130,7 @@ impl Monitor {
     /// The container has ended. ORDER: drain, log, records, then whoever waits is told, then clients are let go.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         let timed_out = matches!(&self.state, State::Running(container) if container.timed_out);
-        let outcome = if timed_out { Outcome::unknown("command timed out") } else { outcome };
+        let outcome = if timed_out { outcome.after_timeout() } else { outcome };
         if self.oom.take().is_some_and(|oom| oom.killed()) {
             self.note_oom();
         }
@@ -145,7 +145,7 @@ impl Monitor {
         self.inherited = None;
         self.terminal = None;
         exit::record(&self.options, &outcome, self.oom_seen);
-        self.reporter.exit(outcome.code, outcome.message.as_deref());
+        self.reporter.exit(outcome.conmon_code(), outcome.message.as_deref());
         self.clients.begin_farewell();
         self.link = None;
         self.state =

@@ -175,7 +175,7 @@ fn a_container_that_takes_too_long_is_killed() {
     session.args.timeout = Some(1);
     session.start();
     let exit = session.wait_exit();
-    assert_eq!((exit.code, exit.message.as_deref()), (-1, Some("command timed out")));
+    assert_eq!((exit.code, exit.message.as_deref()), (137, Some("command timed out")));
     session.wait_for("exits", "box");
     assert_eq!(session.text("exits/box"), "-1");
     assert_eq!(session.logged(Stream::Stdout), b"before\n");
