@@ -37,6 +37,7 @@ pub const CLASSES: &[Class] = &[
     Class { name: "spawn", calls: "clone,?clone3,?fork,?vfork" },
     Class { name: "fsync", calls: "fsync,fdatasync,?syncfs" },
     Class { name: "lock", calls: "flock" },
+    Class { name: "write", calls: "write,?writev,pwrite64,sendto,sendmsg,pidfd_send_signal" },
 ];
 
 /// Which program is killed.

@@ -105,18 +105,32 @@ pub(crate) fn detach(options: Options, mut inherited: InheritedFds) -> Result<Si
         return Err(Error::NoPipe(sync::START_PIPE));
     }
     if let Some(start) = &start {
-        // Any word will do; the end too, as with conmon.
-        let (Read::Bytes(_) | Read::End | Read::WouldBlock) =
+        // Any word will do. The end too, as with conmon; but not for our own engine, which always gives its word: it
+        // was killed, and nothing may start behind its back.
+        let word =
             pipe::read(start, &mut [0; 8192]).map_err(system("wait for the word to start"))?;
-    }
-    if !options.foreground
-        && let Forked::Parent(monitor) = daemon::fork().map_err(system("fork"))?
-    {
-        if let Some(pidfile) = &options.monitor_pidfile {
-            write_atomic(pidfile, monitor.to_string().as_bytes(), 0o644, Durability::Volatile)
-                .map_err(system("write the monitor's pidfile"))?;
+        if word == Read::End && options.run_dir.is_some() {
+            return Ok(Side::Starter);
         }
-        return Ok(Side::Starter);
+    }
+    if !options.foreground {
+        let (told, tell) = pipe::pipe().map_err(system("make a pipe"))?;
+        if let Forked::Parent(monitor) = daemon::fork().map_err(system("fork"))? {
+            if let Some(pidfile) = &options.monitor_pidfile {
+                write_atomic(pidfile, monitor.to_string().as_bytes(), 0o644, Durability::Volatile)
+                    .map_err(system("write the monitor's pidfile"))?;
+            }
+            pipe::write(&tell, b"go").map_err(system("let the monitor begin"))?;
+            return Ok(Side::Starter);
+        }
+        drop(tell);
+        // CRASH: were the first process killed here, the engine would take the start for failed, and a container that
+        // came up all the same would be nobody's.
+        if pipe::read(&told, &mut [0; 2]).map_err(system("wait for the first process"))?
+            == Read::End
+        {
+            return Ok(Side::Starter);
+        }
     }
     if !options.stdio.passthrough {
         // ORDER: before anything that takes long: engines wait for the end of the pipe that is our stderr.
