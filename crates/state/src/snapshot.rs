@@ -217,17 +217,17 @@ fn read_facts(
 ) -> Result<Snapshot> {
     let earlier_boot = record.is_none();
     let (mut started, mut exit, mut alive) = (None, None, None);
-    if let Some(record) = record {
+    // What the monitor has said is of interest while there can be a process. Before, there is nothing; afterwards it is in
+    // the record, and a leftover does no harm.
+    if let Some(record) = record.filter(|record| matters(record.phase)) {
         started = read_started(layout, id)?;
-        if matters(record.phase) {
-            let process = started.as_ref().map(|s| s.monitor).or(record.monitor).or(record.init);
-            // ORDER: before the exit is looked for; see `Facts::alive`.
-            alive = process.map(ProcessId::is_alive).transpose().map_err(|source| Error::Io {
-                action: "look at the monitor of",
-                path: layout.run_dir(id),
-                source,
-            })?;
-        }
+        let process = started.as_ref().map(|s| s.monitor).or(record.monitor).or(record.init);
+        // ORDER: before the exit is looked for; see `Facts::alive`.
+        alive = process.map(ProcessId::is_alive).transpose().map_err(|source| Error::Io {
+            action: "look at the monitor of",
+            path: layout.run_dir(id),
+            source,
+        })?;
         exit = read_exit(layout, id)?;
     }
     // A container that runs in this boot has nothing to learn from an earlier one.

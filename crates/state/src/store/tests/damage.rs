@@ -34,13 +34,25 @@ const DAMAGES: [(&str, Damage); 14] = [
     ("record.json has a phase of a newer version", |l, id| {
         write(&l.record(id), r#"{"version":7,"phase":"flying"}"#);
     }),
-    ("started.json is no JSON", |l, id| write(&l.started(id), "x")),
-    ("exit.json is empty", |l, id| write(&l.exit(id), "")),
+    ("started.json is no JSON", |l, id| {
+        running(l, id);
+        write(&l.started(id), "x");
+    }),
+    ("exit.json is empty", |l, id| {
+        running(l, id);
+        write(&l.exit(id), "");
+    }),
     ("name is a bad name", |l, id| {
         std::fs::remove_file(l.name_file(id)).unwrap();
         std::os::unix::fs::symlink("../../x", l.name_file(id)).unwrap();
     }),
 ];
+
+/// What the monitor says matters only of what can have a process.
+fn running(layout: &Layout, id: &ContainerId) {
+    let record = std::fs::read_to_string(layout.record(id)).unwrap();
+    write(&layout.record(id), record.replace("configured", "running"));
+}
 
 const MAX_CONFIG_SIZE: u64 = crate::document::MAX_CONFIG;
 
@@ -129,4 +141,15 @@ fn the_lock_is_released_by_a_failed_lock() {
     for _ in 0..2 {
         assert!(matches!(f.store.lock(&id, Duration::from_secs(5)), Err(Error::Corrupt { .. })));
     }
+}
+
+#[test]
+fn leftovers_of_an_ended_monitor_harm_nothing() {
+    let f = Fixture::new();
+    let id = f.create("web");
+    write(&f.store.layout().exit(&id), "x");
+    write(&f.store.layout().started(&id), "x");
+    assert_eq!(f.status(&id), Status::Created);
+    f.store.lock(&id, WAIT).unwrap().begin_init().unwrap();
+    assert!(!f.store.layout().exit(&id).exists());
 }
