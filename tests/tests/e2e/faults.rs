@@ -149,7 +149,7 @@ fn leftovers_of_an_earlier_run_do_not_stop_a_start() {
     env.code(&format!("run --name c {BASE} probe exit 3"), 3);
     let dir = env.run_root(&format!("containers/{}", env.id("c")));
     std::fs::create_dir_all(&dir).expect("ours");
-    for name in ["attach", "ctl", "winsz", "oom", "exit.json", "started.json"] {
+    for name in ["attach", "ctl", "winsz", "oom", "pidfile"] {
         // Not written into: the ctl of the last life is a FIFO.
         std::fs::remove_file(dir.join(name)).ok();
         std::fs::write(dir.join(name), "stale").expect("ours");
