@@ -28,6 +28,11 @@ pub(crate) fn settled_containers(dir: &Path) -> Vec<String> {
     settle(|| [outside(dir), containers(dir)].concat())
 }
 
+/// What is left outside the files once a while has passed.
+pub(crate) fn settled_outside(dir: &Path) -> Vec<String> {
+    settle(|| outside(dir))
+}
+
 fn settle(look: impl Fn() -> Vec<String>) -> Vec<String> {
     let start = Instant::now();
     loop {

@@ -93,7 +93,7 @@ impl Engine {
                 Ok(runtime) => keep(runtime.delete(id.as_str(), true).map_err(Error::Runtime)),
                 // A runtime that is not there (any more) can take nothing away; the container must still be removable.
                 Err(e) => {
-                    tracing::debug!(%id, error = %e, "no runtime to delete the container with")
+                    tracing::debug!(%id, error = %e, "no runtime to delete the container with");
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! A client's end of a running container or exec session: its output, its stdin, its window, its exit code.
 //!
-//! Never blocks but in [`AttachSession::wait`]; whoever pumps it polls [`AsFd::as_fd`].
+//! Never blocks; whoever pumps it polls [`AsFd::as_fd`].
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;

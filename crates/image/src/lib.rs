@@ -1,7 +1,7 @@
 //! Images as they travel: references, archives, and the documents that describe an image.
 //!
-//! A reference names an image ([`ImageReference`]); an archive or an OCI layout directory carries some ([`load`]); a
-//! root file system archive becomes one ([`import`]); a container's changes become one ([`Draft`]). Where layers and
+//! A reference names an image ([`ImageReference`]); an archive or an OCI layout directory carries some ([`load()`]); a
+//! root file system archive becomes one ([`import()`]); a container's changes become one ([`Draft`]). Where layers and
 //! blobs lie is the business of `dhow_storage`.
 //!
 //! INVARIANT: nothing read from outside is used before its digest and its size have been checked, nothing is believed
