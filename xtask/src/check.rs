@@ -22,7 +22,8 @@ pub(crate) fn all() -> Result<ExitCode> {
         ("documents", doc),
         ("programs", cargo(&["build", "-q", "--workspace", "--bins"])),
         ("unit tests", cargo(&["test", "-q", "--workspace", "--exclude", "dhow-tests"])),
-        ("end-to-end tests", cargo(&["test", "-p", "dhow-tests"])),
+        // Most of a test is waiting for the kernel: more of them at once than there are cores.
+        ("end-to-end tests", cargo(&["test", "-p", "dhow-tests", "--", "--test-threads=4"])),
         ("crash points", crash),
     ];
     let start = Instant::now();

@@ -56,9 +56,8 @@ pub use tmpfs::{TmpfsMount, TmpfsOptions, TmpfsSize};
 pub use ulimit::{LimitName, LimitValue, Ulimit};
 pub use user::User;
 pub use verbs::{
-    AttachRequest, CommitRequest, ExecRequest, ImageFormat, ImagesRequest, ImportRequest,
-    KillRequest, LoadRequest, LogsRequest, PsRequest, RemoveImageRequest, RemoveRequest,
-    RestartRequest, Selection, StartRequest, StopRequest, Streams, WaitCondition, WaitRequest,
-    WindowSize,
+    AttachRequest, CommitRequest, ExecRequest, ImagesRequest, ImportRequest, KillRequest,
+    LoadRequest, LogsRequest, PsRequest, RemoveImageRequest, RemoveRequest, RestartRequest,
+    StartRequest, StopRequest, Streams, WaitCondition, WaitRequest, WindowSize,
 };
 pub use volume::parse_volume;

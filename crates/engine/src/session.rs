@@ -5,30 +5,12 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use dhow_shim::attach::{AttachClient, Received};
+use dhow_shim::attach::AttachClient;
 use dhow_shim::ctl::{self, Control};
 
 use crate::error::{Error, Result};
 
 pub use dhow_shim::attach::{PACKET, Stream};
-
-/// What [`AttachSession::read`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttachEvent {
-    /// Bytes of the container, at the start of the buffer.
-    Output {
-        /// Where they were written; with a terminal always stdout.
-        stream: Stream,
-        /// How many.
-        len: usize,
-    },
-    /// We read too slowly: the monitor has let go of us rather than hold up the container.
-    Dropped,
-    /// Nothing now.
-    WouldBlock,
-    /// The container has ended, or closed its output for good.
-    End,
-}
 
 /// A connection to a container's monitor.
 #[derive(Debug)]
@@ -52,12 +34,7 @@ impl AttachSession {
     /// # Errors
     /// The socket failed; the container goes on.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<AttachEvent> {
-        match self.client.receive(buf).map_err(Error::io("read from the monitor at", &self.ctl))? {
-            Received::Output { stream, len } => Ok(AttachEvent::Output { stream, len }),
-            Received::Dropped => Ok(AttachEvent::Dropped),
-            Received::WouldBlock => Ok(AttachEvent::WouldBlock),
-            Received::End => Ok(AttachEvent::End),
-        }
+        self.client.receive(buf).map_err(Error::io("read from the monitor at", &self.ctl))
     }
 
     /// Gives bytes to the container's stdin: how many were taken, 0 when none can be now.

@@ -6,22 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{ContainerFilter, EnvVar, ImageFilter, Moment, Signal, Timeout, User};
 
-/// Which containers a command is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Selection {
-    /// Names, ids or prefixes of ids, in the user's order.
-    pub names: Vec<String>,
-    /// `--all`.
-    pub all: bool,
-    /// `--latest`: the one created last.
-    pub latest: bool,
-    /// `--filter`: each must hold; alone it selects among all.
-    pub filters: Vec<ContainerFilter>,
-    /// `--ignore`: a name that is unknown is passed over.
-    pub ignore: bool,
-}
-
 /// `attach`, and the attached half of `run` and `start -a`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Streams {
@@ -259,17 +243,6 @@ pub struct CommitRequest {
     /// `--include-volumes`: the container's volumes become the image's.
     #[serde(default)]
     pub include_volumes: bool,
-}
-
-/// How an image is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageFormat {
-    /// The OCI image format.
-    #[default]
-    Oci,
-    /// Docker's schema 2.
-    Docker,
 }
 
 /// `load`: the archive itself comes as a stream or a path beside this.
