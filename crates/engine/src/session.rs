@@ -10,7 +10,7 @@ use dhow_shim::ctl::{self, Control};
 
 use crate::error::{Error, Result};
 
-pub use dhow_shim::attach::{PACKET, Stream};
+pub use dhow_shim::attach::{PACKET, Received as AttachEvent, Stream};
 
 /// A connection to a container's monitor.
 #[derive(Debug)]
