@@ -57,10 +57,10 @@ pub fn run(rounds: usize) -> Vec<Times> {
     for round in 0..=rounds {
         let mut measured = vec![
             timed(|| bare(&env, &bundle)),
-            timed(|| drop(env.ok(&line))),
-            timed(|| drop(env.ok(&quiet))),
+            timed(|| env.dhow(&line).silent()),
+            timed(|| env.dhow(&quiet).silent()),
         ];
-        measured.extend(podman.as_ref().map(|podman| timed(|| drop(podman.ok(&line)))));
+        measured.extend(podman.as_ref().map(|podman| timed(|| podman.podman(&line).silent())));
         // The first round fills caches.
         if round > 0 {
             all.iter_mut().zip(measured).for_each(|(times, time)| times.rounds.push(time));
@@ -82,8 +82,8 @@ pub fn among(count: usize, rounds: usize) -> Vec<Times> {
         times(&format!("dhow inspect NAME, {count} containers")),
     ];
     for _ in 0..rounds {
-        all[0].rounds.push(timed(|| drop(env.ok("ps -a"))));
-        all[1].rounds.push(timed(|| drop(env.ok("container inspect c0"))));
+        all[0].rounds.push(timed(|| env.dhow("ps -a").silent()));
+        all[1].rounds.push(timed(|| env.dhow("container inspect c0").silent()));
     }
     all
 }
@@ -123,8 +123,8 @@ fn bare_bundle(env: &TestEnv) -> String {
 fn bare(env: &TestEnv, bundle: &str) {
     let (root, pidfile) = (env.file("runc"), env.file("bare.pid"));
     let runc = |words: &[&str]| env.tool("/usr/sbin/runc").args(["--root", &root]).args(words);
-    runc(&["create", "--bundle", bundle, "--pid-file", &pidfile, "bare"]).ok();
-    runc(&["start", "bare"]).ok();
+    runc(&["create", "--bundle", bundle, "--pid-file", &pidfile, "bare"]).silent();
+    runc(&["start", "bare"]).silent();
     let pid = std::fs::read_to_string(Path::new(&pidfile))
         .expect("runc wrote it")
         .trim()
@@ -132,6 +132,6 @@ fn bare(env: &TestEnv, bundle: &str) {
         .expect("a pid");
     // The container's process came to us when runc left: we are its subreaper.
     waitpid(Pid::from_raw(pid), None).ok();
-    runc(&["delete", "bare"]).ok();
+    runc(&["delete", "bare"]).silent();
     Children::reap();
 }

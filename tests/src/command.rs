@@ -121,6 +121,20 @@ impl Run {
         Running::new(child, line, self.deadline, self.transcript)
     }
 
+    /// Runs it to its end with nothing to read or write; it must exit 0. Adds nothing to the time that it takes, and
+    /// lets it leave processes behind that hold its streams.
+    #[track_caller]
+    pub fn silent(self) {
+        let line = self.line();
+        let mut command =
+            self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = Children::spawn(&mut command)
+            .unwrap_or_else(|error| panic!("cannot start `{line}`: {error}"));
+        let status = child.wait().expect("it is a child");
+        Children::forget(child.id());
+        assert!(status.success(), "`{line}` failed: {status}");
+    }
+
     /// The command line as one would type it.
     pub(crate) fn line(&self) -> String {
         let name = self.program.file_name().unwrap_or_default().display().to_string();

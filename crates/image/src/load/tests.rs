@@ -1,3 +1,5 @@
+//! Loading: what becomes of honest and of damaged archives.
+
 use serde_json::{Value, json};
 
 use super::*;
