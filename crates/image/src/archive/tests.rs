@@ -1,3 +1,5 @@
+//! Archives: what is read of each kind, and which of them are refused.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Drafts: what a new image is made of.
+
 use serde_json::Value;
 
 use super::*;

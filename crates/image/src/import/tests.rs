@@ -1,3 +1,5 @@
+//! Import: a root file system archive, and what is no such thing.
+
 use serde_json::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! References: how names are read, completed and written back.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
