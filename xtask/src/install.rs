@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{build_release, program};
+use crate::cargo::{build_release, program, succeed};
 use crate::print;
 
 /// Builds and installs; `args` are the task's own.
@@ -36,6 +36,9 @@ pub(crate) fn install(args: &[String]) -> Result<ExitCode> {
         );
         write(&prefix.join(place), &output.stdout)?;
     }
+    let manual = prefix.join("share/man/man1");
+    fs::create_dir_all(&manual).with_context(|| format!("cannot create {}", manual.display()))?;
+    succeed(program(&dhow).arg("man").arg(&manual))?;
     print(&format!("installed in {}", prefix.display()));
     Ok(ExitCode::SUCCESS)
 }

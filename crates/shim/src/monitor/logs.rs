@@ -15,6 +15,23 @@ use jiff::tz::TimeZone;
 use crate::options::Log;
 use file::LogFile;
 
+/// The machine's time zone (tzset(3)): its file as it is. `TimeZone::system` reads the whole data base to name it, which
+/// takes longer than all else before the runtime is started; that is for `$TZ` alone.
+fn local_zone() -> TimeZone {
+    const FILE: &str = "/etc/localtime";
+    const MAX_SIZE: u64 = 1 << 20;
+    if std::env::vars_os().any(|(name, _)| name == "TZ") {
+        return TimeZone::system();
+    }
+    let zone = dhow_sys::fs::read_bounded(FILE.as_ref(), MAX_SIZE)
+        .map(|bytes| TimeZone::tzif(FILE, &bytes));
+    match zone {
+        Ok(Ok(zone)) => zone,
+        // No file, or none that says anything: UTC, as in the C library.
+        _ => TimeZone::UTC,
+    }
+}
+
 /// All log files of a container.
 #[derive(Debug)]
 pub(crate) struct Logs {
@@ -37,7 +54,7 @@ impl Logs {
             }
         }
         // The zone is read from a file: not where nothing is stamped with it.
-        let zone = if log.k8s_file.is_some() { TimeZone::system() } else { TimeZone::UTC };
+        let zone = if log.k8s_file.is_some() { local_zone() } else { TimeZone::UTC };
         Ok(Logs { files, zone, sync: log.sync })
     }
 
