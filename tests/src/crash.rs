@@ -188,10 +188,11 @@ fn attempt(
         }
     }
     env.reap();
+    let ids = env.ids_on_disk();
     env.ok("ps -a");
     env.ok("images");
     (scenario.repair)(env);
-    env.assert_no_containers_soon();
+    env.assert_no_containers_soon(&ids);
     // Only now: a monitor may meet its end as late as in the repair, when its container ends.
     reached(&std::fs::read_to_string(&log).unwrap_or_default(), number)
 }

@@ -235,10 +235,10 @@ impl TestEnv {
         self.assert_quiet();
     }
 
-    /// Asserts that there is no container any more once what is ending has ended.
+    /// Asserts that there is no container any more once what is ending has ended, nor a cgroup of these ids.
     #[track_caller]
-    pub fn assert_no_containers_soon(&self) {
-        let left = leak::settled_containers(self.path());
+    pub fn assert_no_containers_soon(&self, ids: &[String]) {
+        let left = leak::settled_containers(self.path(), ids);
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 

@@ -24,8 +24,12 @@ pub(crate) fn settled(dir: &Path, ids: &[String]) -> Vec<String> {
 }
 
 /// What is left of containers once a while has passed; images may stay.
-pub(crate) fn settled_containers(dir: &Path) -> Vec<String> {
-    settle(|| [outside(dir), containers(dir)].concat())
+pub(crate) fn settled_containers(dir: &Path, ids: &[String]) -> Vec<String> {
+    settle(|| {
+        let mut left = [outside(dir), containers(dir)].concat();
+        left.extend(cgroups(ids).iter().map(|path| format!("cgroup {}", path.display())));
+        left
+    })
 }
 
 /// What is left outside the files once a while has passed.
