@@ -87,17 +87,26 @@ impl Engine {
                 first.get_or_insert(e);
             }
         };
-        if held.runtime_may_know() {
-            keep(self.end_processes(held));
-            match self.runtime(&held.config) {
-                Ok(runtime) => keep(runtime.delete(id.as_str(), true).map_err(Error::Runtime)),
-                // A runtime that is not there (any more) can take nothing away; the container must still be removable.
-                Err(e) => {
-                    tracing::debug!(%id, error = %e, "no runtime to delete the container with");
+        if !held.runtime_may_know() {
+            return self.unmount_all(id, held);
+        }
+        keep(self.end_processes(held));
+        match self.runtime(&held.config) {
+            // Both at once: the runtime's delete looks at its own record and at cgroups, not at what is mounted here.
+            Ok(runtime) => std::thread::scope(|scope| {
+                let deleting = scope.spawn(|| runtime.delete(id.as_str(), true));
+                keep(self.unmount_all(id, held));
+                match deleting.join() {
+                    Ok(deleted) => keep(deleted.map_err(Error::Runtime)),
+                    Err(panic) => std::panic::resume_unwind(panic),
                 }
+            }),
+            // A runtime that is not there (any more) can take nothing away; the container must still be removable.
+            Err(e) => {
+                tracing::debug!(%id, error = %e, "no runtime to delete the container with");
+                keep(self.unmount_all(id, held));
             }
         }
-        keep(self.unmount_all(id, held));
         first.map_or(Ok(()), Err)
     }
 

@@ -7,6 +7,7 @@
 //! A verb's file has its name. What several verbs share: [`Engine`] (lookup, lock), `init` (everything that is put up),
 //! `cleanup` (everything that is taken down), `reconcile` (what a dead command has left), `wait`.
 
+mod artifact;
 mod attach;
 mod cleanup;
 mod commit;
