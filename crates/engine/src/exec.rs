@@ -30,7 +30,7 @@ pub struct ExecSession {
     attach: Option<AttachSession>,
     monitor: Monitor,
     dir: PathBuf,
-    keep: bool,
+    ended: bool,
 }
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
         drop(held);
         match launched {
             Ok((monitor, attach)) => {
-                Ok(ExecSession { id: session, attach, monitor, dir, keep: request.detach })
+                Ok(ExecSession { id: session, attach, monitor, dir, ended: false })
             }
             Err(e) => {
                 discard(&dir);
@@ -191,6 +191,7 @@ impl ExecSession {
             what: format!("exec session {}", self.id),
             source: Box::new(Error::Launch(e)),
         });
+        self.ended = true;
         drop(self.attach.take());
         code
     }
@@ -198,7 +199,8 @@ impl ExecSession {
 
 impl Drop for ExecSession {
     fn drop(&mut self) {
-        if !self.keep {
+        // One that was detached, or left by its detach keys, goes on; a later exec takes its directory away.
+        if self.ended {
             discard(&self.dir);
         }
     }
