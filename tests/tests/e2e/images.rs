@@ -257,6 +257,12 @@ fn mount_and_unmount_count() {
     env.ok("mount c");
     env.ok("unmount --force c");
     env.assert_quiet();
+    for verb in ["init", "start"] {
+        env.ok(&format!("{verb} c"));
+        env.fails("unmount c", 125, "its process uses the mount");
+    }
+    assert_eq!(env.ok("exec c cat /data/seed"), "seed", "what runs keeps its root (Q16)");
+    env.ok("stop -t 0 c");
     env.fails("mount nobody", 125, "nobody");
 }
 
