@@ -152,8 +152,6 @@ pub struct LogConfig {
     pub max_size: Option<u64>,
     /// How many rotated files are kept.
     pub max_files: Option<u32>,
-    /// The tag, for drivers that know one.
-    pub tag: Option<String>,
 }
 
 /// What becomes /etc/hosts, /etc/resolv.conf and /etc/hostname.
@@ -162,16 +160,12 @@ pub struct LogConfig {
 pub struct NetworkFiles {
     /// `--add-host`: name and address.
     pub add_hosts: Vec<(String, IpAddr)>,
-    /// `--no-hosts`: the image's own file stays.
-    pub no_hosts: bool,
     /// `--dns`.
     pub dns_servers: Vec<String>,
     /// `--dns-search`.
     pub dns_search: Vec<String>,
     /// `--dns-option`.
     pub dns_options: Vec<String>,
-    /// `--dns none`: the image's own file stays.
-    pub dns_none: bool,
 }
 
 /// A mount as inspect shows it.

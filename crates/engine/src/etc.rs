@@ -60,7 +60,7 @@ pub(crate) fn write(
             servers: files.dns_servers.clone(),
             search: files.dns_search.clone(),
             options: files.dns_options.clone(),
-            none: files.dns_none,
+            none: false,
             host_network,
         },
         &etc::host_resolv_conf().map_err(Error::Spec)?,

@@ -187,7 +187,7 @@ fn log_config(config: &ContainerConfig) -> LogConfigShown {
         kind: log.driver.to_string(),
         config: options,
         path: log.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-        tag: log.tag.clone().unwrap_or_default(),
+        tag: String::new(),
         size: format!("{}B", log.max_size.unwrap_or(0)),
     }
 }
