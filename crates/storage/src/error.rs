@@ -74,6 +74,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A layer that was stored before layers kept what it takes to write them again.
+    #[error(
+        "layer {layer} was stored by an older version, which cannot write it as it came: remove its image and bring it in again"
+    )]
+    NoRecipe {
+        /// Its chain id.
+        layer: String,
+    },
     /// The layer below could not be made, so this one was given up.
     #[error("the layer below failed")]
     Abandoned,

@@ -6,6 +6,7 @@
 
 mod extract;
 mod parallel;
+mod recipe;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::stream::{Digests, pipeline};
 use crate::{ChainId, DiffId, Digest, Limits, Storage};
 use extract::{Extracted, Extractor};
 use parallel::Below;
+pub use recipe::LayerTar;
 
 const VERSION: u32 = 1;
 const RECORD: &str = "layer.json";
@@ -110,16 +112,6 @@ impl Storage {
         }
         let Record { diff_id, parent, size, .. } = record;
         Ok(Layer { chain: *chain, diff_id, parent, size })
-    }
-
-    /// Writes a layer to `out` as an uncompressed OCI tar. It says the same as the one that the layer came from, but not
-    /// in the same bytes.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Io`].
-    pub fn layer_tar(&self, chain: &ChainId, out: impl io::Write) -> Result<()> {
-        self.layer(chain)?;
-        crate::export::layer_tar(&self.layer_diff(chain), out, self.options().userxattr)
     }
 
     /// The directories of a layer and those below it, the topmost first.
@@ -261,7 +253,7 @@ impl Lease<'_> {
         dhow_sys::fs::create_dir(&diff, 0o755).doing("create", &diff)?;
         let userxattr = self.storage.options().userxattr;
         let extracted = pipeline(input, limits, hash_compressed, |chunks| {
-            Extractor::new(&diff, below, userxattr)?.run(chunks, limits)
+            Extractor::new(dir, below, userxattr)?.run(chunks, limits)
         });
         if extracted.is_err() {
             // A whole layer's worth of disk should not wait for the lease to end: that disk may be full.

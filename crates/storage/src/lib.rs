@@ -47,7 +47,7 @@ pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use error::{Error, Result};
 pub use export::export;
 pub use image::{Image, ImageList, NewImage};
-pub use layer::{Layer, LayerSource};
+pub use layer::{Layer, LayerSource, LayerTar};
 pub use lease::Lease;
 pub use limits::Limits;
 pub use rootfs::{Base, MountOptions, RootFs};

@@ -101,7 +101,15 @@ pub(crate) fn apply(
     parent: Option<&ChainId>,
     entries: &[(Entry, Vec<u8>)],
 ) -> Result<Layer> {
-    lease.apply(parent, &source(&tar(entries)), &Limits::default())
+    let tar = tar(entries);
+    let layer = lease.apply(parent, &source(&tar), &Limits::default())?;
+    // Whatever a test is about: a layer leaves the store as it came.
+    let mut again = Vec::new();
+    let mut written = lease.storage.layer_tar(&layer.chain)?;
+    std::io::Read::read_to_end(&mut written, &mut again).unwrap();
+    assert!(again == tar, "the layer's tar is not what it was");
+    assert_eq!(written.size(), tar.len() as u64);
+    Ok(layer)
 }
 
 /// A layer's own directory as text: path → kind and content. Whiteouts are `W`, opaque directories `O`.

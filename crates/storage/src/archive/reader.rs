@@ -56,6 +56,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
+    /// The input, between two reads of it.
+    pub(crate) fn input_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// The input behind the archive's end.
     pub fn into_inner(self) -> R {
         self.input

@@ -17,14 +17,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dhow_sys::root::{Mode, OFlags, Root};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FileType};
 
 use super::parallel::Below;
+use super::recipe::{REPLACED, Recorded};
 use crate::Limits;
 use crate::archive::{Entry, Kind, Reader};
 use crate::attributes::{Attributes, times};
 use crate::error::{Doing, Error, Result};
-use crate::merged::{MergedDir, OPEN_DIR};
+use crate::merged::{MergedDir, OPEN_DIR, stat};
 use crate::stream::Chunks;
 
 /// The kernel's PATH_MAX, with room for what is put before a path.
@@ -54,6 +55,9 @@ pub(super) struct Extractor<'a> {
     opaque: BTreeSet<PathBuf>,
     root_listed: bool,
     size: u64,
+    /// The directory of the layer, for what entries replace of this archive's own.
+    dir: PathBuf,
+    replaced: u64,
 }
 
 /// The layers below, opened when they are first needed: most layers never need them.
@@ -74,9 +78,13 @@ struct Place {
 }
 
 impl<'a> Extractor<'a> {
-    pub(super) fn new(diff: &Path, below: &'a Below<'a>, userxattr: bool) -> Result<Extractor<'a>> {
+    /// Extracts into `dir/diff`.
+    pub(super) fn new(dir: &Path, below: &'a Below<'a>, userxattr: bool) -> Result<Extractor<'a>> {
+        let diff = dir.join("diff");
         Ok(Extractor {
-            root: Root::open(diff).doing("open", diff)?,
+            root: Root::open(&diff).doing("open", &diff)?,
+            dir: dir.to_path_buf(),
+            replaced: 0,
             userxattr,
             below,
             lower: None,
@@ -91,17 +99,19 @@ impl<'a> Extractor<'a> {
     }
 
     pub(super) fn run(mut self, chunks: &mut Chunks, limits: &Limits) -> Result<Extracted> {
-        let mut reader = Reader::new(chunks, limits);
+        let mut reader = Reader::new(Recorded::new(chunks, &self.dir)?, limits);
         while let Some(entry) = reader.next_entry()? {
             self.entry(&entry, &mut reader)?;
         }
+        let written = reader.into_inner().finish();
+        written.map_err(|e| Error::io("write the recipe in", &self.dir, e))?;
         self.finish_whiteouts()?;
         self.finish_root()?;
         self.finish_directories()?;
         Ok(Extracted { size: self.size })
     }
 
-    fn entry(&mut self, entry: &Entry, data: &mut Reader<&mut Chunks>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, data: &mut Reader<Recorded<'_>>) -> Result<()> {
         let path = clean(&entry.path)?;
         let Some(Place { parent, name }) = place(&path) else {
             return self.root_entry(entry);
@@ -179,6 +189,46 @@ impl<'a> Extractor<'a> {
     fn set_opaque(&self, dir: impl AsFd) -> Result<()> {
         let name = crate::merged::opaque_name(self.userxattr);
         dhow_sys::xattr::set(dir, name, b"y").doing("mark as opaque in", self.root.dir())
+    }
+
+    /// Where `path` is in this layer: the archive's own may lead through a link of a lower layer.
+    fn real(&self, path: &Path) -> PathBuf {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.to_path_buf();
+        };
+        self.redirects.get(parent).map_or_else(|| path.to_path_buf(), |dir| dir.join(name))
+    }
+
+    /// Takes away what an entry of this archive has made as `name` in `dir`, for another that has the same name. What
+    /// has content is kept aside: the layer's tar can be written again with it only.
+    fn set_aside(
+        &mut self,
+        path: &Path,
+        dir: &OwnedFd,
+        name: &OsStr,
+        data: &mut Reader<Recorded<'_>>,
+    ) -> std::io::Result<()> {
+        let Some(stat) = stat(dir, name)? else { return Ok(()) };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile | FileType::Directory => {}
+            _ => return remove(dir, name, false),
+        }
+        let aside = self.dir.join(REPLACED);
+        if self.replaced == 0 {
+            dhow_sys::fs::create_dir(&aside, 0o700)?;
+        }
+        let real = self.real(path);
+        data.input_mut().moved(self.replaced, &real)?;
+        rustix::fs::renameat(dir, name, rustix::fs::CWD, aside.join(self.replaced.to_string()))?;
+        self.replaced += 1;
+        // What was noted of directories in it would be set on whatever is made there next.
+        let inside = self.directories.range(real.clone()..);
+        let inside: Vec<PathBuf> =
+            inside.map(|(known, _)| known.clone()).take_while(|p| p.starts_with(&real)).collect();
+        for path in inside {
+            self.directories.remove(&path);
+        }
+        Ok(())
     }
 }
 

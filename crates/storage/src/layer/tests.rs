@@ -400,10 +400,66 @@ fn an_import_learns_its_diff_id() {
     assert_eq!(layer.diff_id, diff_id(&tar));
     let again = lease.apply_unnamed(None, tar.as_slice(), &Limits::default()).unwrap();
     assert_eq!(layer, again);
-    let mut out = Vec::new();
-    store.storage.layer_tar(&layer.chain, &mut out).unwrap();
-    let copy = lease.apply_unnamed(Some(&layer.chain), out.as_slice(), &Limits::default()).unwrap();
+    let tar = store.storage.layer_tar(&layer.chain).unwrap();
+    let copy = lease.apply_unnamed(Some(&layer.chain), tar, &Limits::default()).unwrap();
+    assert_eq!(copy.diff_id, layer.diff_id);
     assert_eq!(tree(&store.storage.layer_diff(&copy.chain)), expected(&[("a", "=1")]));
+}
+
+/// What later entries replace, what follows the end, data without a place of its own: all of it comes out again.
+#[test]
+fn a_layer_leaves_the_store_byte_for_byte() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let entries = [
+        file("a", "first"),
+        dir("d"),
+        file("d/x", "in a directory that goes"),
+        file("d/y/z", &"deep ".repeat(100_000)),
+        link(Kind::HardLink, "h", "d/x"),
+        file("a", "second"),
+        file("a", "third"),
+        file("d", "a file where the directory was"),
+        dir("d"),
+        file("d/x", "again"),
+        link(Kind::Symlink, "h", "a"),
+        file("zeros", &"\0".repeat(200_000)),
+        file("empty", ""),
+    ];
+    let layer = apply(&lease, None, &entries).unwrap();
+    let found = tree(&store.storage.layer_diff(&layer.chain));
+    assert_eq!((found["a"].as_str(), found["d/x"].as_str()), ("=third", "=again"));
+    for tail in [vec![0; 10_240], b"rubbish behind the end".to_vec()] {
+        let tar = [tar(&entries), tail].concat();
+        let layer = lease.apply(None, &source(&tar), &Limits::default()).unwrap();
+        let mut again = Vec::new();
+        store.storage.layer_tar(&layer.chain).unwrap().read_to_end(&mut again).unwrap();
+        assert!(again == tar);
+    }
+}
+
+#[test]
+fn a_layer_whose_files_were_changed_does_not_leave_the_store() {
+    let store = Store::new();
+    let lease = store.storage.lease().unwrap();
+    let layer = apply(&lease, None, &[file("a", "1234"), file("b", "5678")]).unwrap();
+    let diff = store.storage.layer_diff(&layer.chain);
+    let written = || {
+        let mut tar = store.storage.layer_tar(&layer.chain).unwrap();
+        Error::input(tar.read_to_end(&mut Vec::new()).unwrap_err()).to_string()
+    };
+    fs::write(diff.join("a"), "12x4").unwrap();
+    assert!(written().contains("not what they were"), "{}", written());
+    fs::write(diff.join("a"), "12").unwrap();
+    assert!(written().contains("shorter"), "{}", written());
+    fs::remove_file(diff.join("a")).unwrap();
+    assert!(written().contains("no content of a"), "{}", written());
+    // A link that somebody has put there leads nowhere outside.
+    std::os::unix::fs::symlink("/etc/passwd", diff.join("a")).unwrap();
+    assert!(written().contains("no content of a"), "{}", written());
+    fs::remove_file(store.storage.layer_path(&layer.chain).join("recipe")).unwrap();
+    let error = store.storage.layer_tar(&layer.chain).unwrap_err();
+    assert!(matches!(error, Error::NoRecipe { .. }), "{error}");
 }
 
 /// A full disk is one error that names the entry, and leaves the store as it was.

@@ -11,12 +11,12 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Extractor, clean, remove};
+use super::{Extractor, clean};
 use crate::archive::{Entry, Kind, Reader};
 use crate::attributes::Attributes;
 use crate::error::{Doing, Error, Result};
+use crate::layer::recipe::Recorded;
 use crate::merged::{OPEN_DIR, is_whiteout, stat};
-use crate::stream::Chunks;
 
 /// Zeros of this length and more become a hole: two pages of the largest common kind.
 const HOLE: usize = 32 * 1024;
@@ -29,21 +29,26 @@ impl Extractor<'_> {
         path: &Path,
         dir: &OwnedFd,
         name: &OsStr,
-        data: &mut Reader<&mut Chunks>,
+        data: &mut Reader<Recorded<'_>>,
     ) -> Result<()> {
         // What is made here covers a link of a lower layer that led elsewhere until now.
         self.redirects.retain(|known, _| !known.starts_with(path));
         let attributes = Attributes::of_entry(entry);
         match entry.kind {
-            Kind::Directory => return self.directory(path, dir, name, &attributes),
-            Kind::HardLink => return self.hard_link(entry, dir, name),
+            Kind::Directory => return self.directory(path, dir, name, &attributes, data),
+            Kind::HardLink => return self.hard_link(entry, path, dir, name, data),
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-                let file = replacing(dir, name, || {
+                let file = self.replacing(path, dir, name, data, || {
                     let mode = Mode::from_raw_mode(0o600);
                     rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, mode)
                 });
                 let file = File::from(file.doing("create", path)?);
+                // A sparse file's data has no one place in the file: it stays in the recipe.
+                if entry.pieces.is_none() && entry.size > 0 {
+                    let real = self.real(path);
+                    data.input_mut().content(&real, entry.size).doing("write down", path)?;
+                }
                 write(&file, entry, data).doing("write", path)?;
                 self.size = self.size.saturating_add(entry.size);
                 return attributes.set(&file).doing("set the attributes of", path);
@@ -53,7 +58,7 @@ impl Extractor<'_> {
                 if target.is_empty() || target.as_bytes().contains(&0) {
                     return Err(Error::hostile(&entry.path, "a link to nothing that has a name"));
                 }
-                replacing(dir, name, || rustix::fs::symlinkat(target, dir, name))
+                self.replacing(path, dir, name, data, || rustix::fs::symlinkat(target, dir, name))
             }
             Kind::Character | Kind::Block | Kind::Fifo => {
                 let kind = match entry.kind {
@@ -66,7 +71,9 @@ impl Extractor<'_> {
                 }
                 let mode = Mode::from_raw_mode(0o600);
                 let device = rustix::fs::makedev(entry.device.0, entry.device.1);
-                replacing(dir, name, || rustix::fs::mknodat(dir, name, kind, mode, device))
+                self.replacing(path, dir, name, data, || {
+                    rustix::fs::mknodat(dir, name, kind, mode, device)
+                })
             }
         }
         .doing("create", path)?;
@@ -80,6 +87,7 @@ impl Extractor<'_> {
         dir: &OwnedFd,
         name: &OsStr,
         attributes: &Attributes,
+        data: &mut Reader<Recorded<'_>>,
     ) -> Result<()> {
         let mode = Mode::from_raw_mode(0o700);
         match rustix::fs::mkdirat(dir, name, mode) {
@@ -93,7 +101,7 @@ impl Extractor<'_> {
                 let kind = there.map(|stat| FileType::from_raw_mode(stat.st_mode));
                 if kind != Some(FileType::Directory) {
                     // Something else of this archive had the name, and hid what is below.
-                    remove(dir, name, false).doing("replace", path)?;
+                    self.set_aside(path, dir, name, data).doing("replace", path)?;
                     rustix::fs::mkdirat(dir, name, mode).doing("create", path)?;
                     let made = rustix::fs::openat(dir, name, OPEN_DIR, Mode::empty());
                     self.set_opaque(made.doing("open", path)?)?;
@@ -101,16 +109,18 @@ impl Extractor<'_> {
             }
             Err(e) => return Err(Error::io("create", path, e.into())),
         }
-        // By its real place: the archive's own path may lead through a link of a lower layer.
-        let real = match path.parent().and_then(|parent| self.redirects.get(parent)) {
-            Some(parent) => parent.join(name),
-            None => path.to_path_buf(),
-        };
-        self.set_directory(&real, attributes)
+        self.set_directory(&self.real(path), attributes)
     }
 
     /// The link's target is another path of the image, looked up as strictly as any.
-    fn hard_link(&mut self, entry: &Entry, dir: &OwnedFd, name: &OsStr) -> Result<()> {
+    fn hard_link(
+        &mut self,
+        entry: &Entry,
+        path: &Path,
+        dir: &OwnedFd,
+        name: &OsStr,
+        data: &mut Reader<Recorded<'_>>,
+    ) -> Result<()> {
         let target = clean(&entry.link)?;
         let (Some(parent), Some(target_name)) = (target.parent(), target.file_name()) else {
             return Err(Error::hostile(&entry.path, "a hard link to the root"));
@@ -136,32 +146,33 @@ impl Extractor<'_> {
             // A link to itself: removing the old name first would remove the file.
             return Ok(());
         }
-        replacing(dir, name, || {
+        self.replacing(path, dir, name, data, || {
             rustix::fs::linkat(&target_dir, target_name, dir, name, AtFlags::empty())
         })
         .doing("link", name)
     }
-}
 
-/// Makes something that is not a directory, in place of whatever had the name.
-fn replacing<T>(
-    dir: &OwnedFd,
-    name: &OsStr,
-    make: impl Fn() -> std::result::Result<T, Errno>,
-) -> io::Result<T> {
-    match make() {
-        Err(Errno::EXIST) => {
-            let there = stat(dir, name)?;
-            let kind = there.map(|stat| FileType::from_raw_mode(stat.st_mode));
-            remove(dir, name, kind == Some(FileType::Directory))?;
-            Ok(make()?)
+    /// Makes something that is not a directory, in place of whatever had the name.
+    fn replacing<T>(
+        &mut self,
+        path: &Path,
+        dir: &OwnedFd,
+        name: &OsStr,
+        data: &mut Reader<Recorded<'_>>,
+        make: impl Fn() -> std::result::Result<T, Errno>,
+    ) -> io::Result<T> {
+        match make() {
+            Err(Errno::EXIST) => {
+                self.set_aside(path, dir, name, data)?;
+                Ok(make()?)
+            }
+            other => Ok(other?),
         }
-        other => Ok(other?),
     }
 }
 
 /// The file's data to its places, long runs of zeros as holes.
-fn write(file: &File, entry: &Entry, data: &mut Reader<&mut Chunks>) -> io::Result<()> {
+fn write(file: &File, entry: &Entry, data: &mut Reader<Recorded<'_>>) -> io::Result<()> {
     let whole = [(0, entry.size)];
     let mut end = 0;
     for (offset, length) in entry.pieces.as_deref().unwrap_or(&whole) {
