@@ -176,6 +176,8 @@ pub(crate) enum ImageCommand {
     Import(commands::import::Args),
     /// Bring images in from an archive or a directory
     Load(commands::load::Args),
+    /// Write images to an archive or a directory
+    Save(commands::save::Args),
     /// Give an image more names
     Tag(commands::tag::Args),
     /// Take names from an image

@@ -30,6 +30,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tag;
@@ -106,6 +107,7 @@ fn image(command: ImageCommand, context: &Context) -> Result<u8> {
         ImageCommand::History(args) => history::run(&args, context),
         ImageCommand::Import(args) => import::run(args, context),
         ImageCommand::Load(args) => load::run(args, context),
+        ImageCommand::Save(args) => save::run(&args, context),
         ImageCommand::Tag(args) => tag::run(&args, context),
         ImageCommand::Untag(args) => untag::run(&args, context),
     }

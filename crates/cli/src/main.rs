@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod human;
 mod output;
+mod output_file;
 mod progress;
 mod refused;
 mod signals;

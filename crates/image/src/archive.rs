@@ -22,6 +22,7 @@ use dhow_sys::root::Root;
 
 use self::index::Index;
 use crate::config::ImageConfig;
+use crate::document::MAX_DOCUMENT;
 use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::reference::ImageReference;
@@ -109,6 +110,8 @@ impl Archive {
     pub(crate) fn images(&self, platform: &Platform) -> Result<Vec<FoundImage>> {
         let images = if self.contains("index.json")? {
             layout::images(self, platform)?
+        } else if self.is_flat()? {
+            layout::flat_image(self, platform)?
         } else if self.contains("manifest.json")? {
             docker::images(self)?
         } else {
@@ -118,6 +121,15 @@ impl Archive {
             return Err(self.no_archive("it holds no image"));
         }
         Ok(images)
+    }
+
+    /// Is it skopeo's `dir:`, whose `manifest.json` is a manifest rather than docker's list?
+    fn is_flat(&self) -> Result<bool> {
+        if !matches!(self.source, Source::Directory(_)) || !self.contains("manifest.json")? {
+            return Ok(false);
+        }
+        let bytes = self.read("manifest.json", MAX_DOCUMENT)?;
+        Ok(bytes.trim_ascii_start().starts_with(b"{"))
     }
 
     /// Bounds what the documents of all images take, since an archive can refer to a large one many times.

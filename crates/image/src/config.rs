@@ -182,6 +182,16 @@ pub struct HistoryEntry {
 }
 
 impl ImageConfig {
+    /// What it is for.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os: self.os.clone(),
+            architecture: self.architecture.clone(),
+            variant: (!self.variant.is_empty()).then(|| self.variant.clone()),
+        }
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors

@@ -116,13 +116,11 @@ impl Draft {
         let layer = lease.apply_unnamed(parent, tar, limits).map_err(Error::store(action()))?;
         let diff_id = layer.diff_id;
         self.config.rootfs.diff_ids.push(diff_id);
-        self.descriptors.push(Descriptor {
-            media_type: manifest::OCI_LAYER.to_owned(),
-            digest: *diff_id.digest(),
-            size: count.load(Ordering::Relaxed),
-            platform: None,
-            annotations: Default::default(),
-        });
+        self.descriptors.push(Descriptor::new(
+            manifest::OCI_LAYER,
+            *diff_id.digest(),
+            count.load(Ordering::Relaxed),
+        ));
         self.layers.push(layer);
         Ok(diff_id)
     }
@@ -177,13 +175,7 @@ impl Draft {
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(manifest::OCI_MANIFEST.to_owned()),
-            config: Descriptor {
-                media_type: manifest::OCI_CONFIG.to_owned(),
-                digest: Digest::of(&config),
-                size: config.len() as u64,
-                platform: None,
-                annotations: Default::default(),
-            },
+            config: Descriptor::new(manifest::OCI_CONFIG, Digest::of(&config), config.len() as u64),
             layers: self.descriptors,
             annotations: Default::default(),
         };

@@ -20,9 +20,11 @@ mod fixture;
 mod import;
 mod load;
 mod manifest;
+mod pack;
 mod platform;
 mod progress;
 mod reference;
+mod save;
 
 pub use archive::Input;
 pub use change::{Change, Words};
@@ -35,3 +37,4 @@ pub use manifest::{manifest_annotations, manifest_media_type};
 pub use platform::Platform;
 pub use progress::{Event, Progress};
 pub use reference::ImageReference;
+pub use save::{Output, SaveFormat, Saved, save};

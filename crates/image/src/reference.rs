@@ -129,6 +129,12 @@ impl ImageReference {
         ImageReference { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same name without its digest.
+    #[must_use]
+    pub fn without_digest(&self) -> ImageReference {
+        ImageReference { digest: None, ..self.clone() }
+    }
+
     fn qualify(text: &str, default_registry: &str) -> Result<ImageReference> {
         let reject = |why| Error::Reference { text: text.to_owned(), why };
         let (rest, digest) = match text.split_once('@') {

@@ -17,6 +17,7 @@ mod process;
 mod resources;
 mod restart;
 mod run;
+mod save;
 mod security;
 mod show;
 mod stop;

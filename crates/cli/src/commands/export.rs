@@ -1,15 +1,14 @@
 //! `dhow export`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
-use dhow_engine::Engine;
+use anyhow::{Result, bail};
 use dhow_sys::tty::is_terminal;
 
 use crate::context::Context;
 use crate::error::SUCCESS;
+use crate::output_file::write_file;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -30,32 +29,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let engine = context.engine()?;
     match &args.output {
         None => engine.export(&args.container, &mut io::stdout())?,
-        // What is there and no file (a pipe, /dev/null) is written to as it is.
-        Some(path) if path.metadata().is_ok_and(|found| !found.is_file()) => {
-            let open = OpenOptions::new().write(true).open(path);
-            let mut file = open.with_context(|| format!("cannot write to {}", path.display()))?;
-            engine.export(&args.container, &mut file)?;
+        Some(path) => {
+            write_file(path, |file| Ok(engine.export(&args.container, file)?))?;
         }
-        Some(path) => to_file(&engine, &args.container, path)?,
     }
     Ok(SUCCESS)
-}
-
-/// Writes to a file beside the one asked for and renames it: half an archive is never under that name.
-fn to_file(engine: &Engine, container: &str, path: &Path) -> Result<()> {
-    let name =
-        path.file_name().with_context(|| format!("{} is not a file's name", path.display()))?;
-    let partial =
-        path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let write = || -> Result<()> {
-        let mut file =
-            File::create(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
-        engine.export(container, &mut file)?;
-        file.flush().with_context(|| format!("cannot write {}", partial.display()))?;
-        std::fs::rename(&partial, path)
-            .with_context(|| format!("cannot rename to {}", path.display()))
-    };
-    write().inspect_err(|_| {
-        std::fs::remove_file(&partial).ok();
-    })
 }

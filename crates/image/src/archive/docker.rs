@@ -31,7 +31,7 @@ struct Item {
 pub(super) fn images(archive: &Archive) -> Result<Vec<FoundImage>> {
     let bytes = archive.read("manifest.json", MAX_DOCUMENT)?;
     if bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(archive.unsupported("manifest.json", "skopeo's dir: format"));
+        return Err(archive.unsupported("manifest.json", "skopeo's dir: format in a tar archive"));
     }
     let items: Vec<Item> =
         document::parse(&bytes).map_err(|why| archive.malformed("manifest.json", why))?;
@@ -75,7 +75,7 @@ fn image(archive: &Archive, item: Item, seen: &mut Seen) -> Result<FoundImage> {
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(manifest::DOCKER_MANIFEST.to_owned()),
-        config: descriptor(manifest::DOCKER_CONFIG, digest, config.len() as u64),
+        config: Descriptor::new(manifest::DOCKER_CONFIG, digest, config.len() as u64),
         layers: descriptors,
         annotations: Default::default(),
     };
@@ -122,7 +122,7 @@ fn located(
     };
     let digest = packed.unwrap_or(*diff_id);
     let media_type = format!("{}{suffix}", manifest::DOCKER_LAYER);
-    Ok((descriptor(&media_type, digest, size), FoundLayer { entry, digest, size }))
+    Ok((Descriptor::new(&media_type, digest, size), FoundLayer { entry, digest, size }))
 }
 
 fn examine(archive: &Archive, entry: &str) -> Result<(Packing, Option<Digest>, u64)> {
@@ -138,14 +138,4 @@ fn examine(archive: &Archive, entry: &str) -> Result<(Packing, Option<Digest>, u
 
 fn hash(archive: &Archive, reader: impl Read) -> Result<Digest> {
     Digest::of_reader(reader).map_err(io_error("read", archive.name()))
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        platform: None,
-        annotations: Default::default(),
-    }
 }

@@ -4,6 +4,8 @@
 //! podman; what containerd and docker write into `io.containerd.image.name` goes before it, because they put the bare
 //! tag into the other. In a directory a bare word is a tag, as skopeo and umoci mean it, of an image that is named like
 //! the directory.
+//!
+//! skopeo's `dir:` is the same without an index: one manifest, and blobs named by their digests beside it.
 
 use std::collections::BTreeMap;
 
@@ -60,6 +62,38 @@ pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Found
         archive.check_total("index.json", &images)?;
     }
     Ok(images)
+}
+
+/// The image of a `dir:`, named like the directory.
+pub(super) fn flat_image(archive: &Archive, platform: &Platform) -> Result<Vec<FoundImage>> {
+    let entry = "manifest.json";
+    let bytes = archive.read(entry, MAX_DOCUMENT)?;
+    match manifest::parse(&bytes, "").map_err(|why| archive.malformed(entry, why))? {
+        Document::Manifest(manifest) => {
+            let names = names(archive, None)?;
+            Ok(vec![found(archive, Blobs::Flat, entry, &manifest, bytes, names)?])
+        }
+        Document::Index(index) => {
+            choose(archive, entry, &index.manifests, platform)?;
+            Err(archive.unsupported(entry, "a list of several images in a `dir:`"))
+        }
+    }
+}
+
+/// How blobs are named.
+#[derive(Clone, Copy)]
+enum Blobs {
+    Layout,
+    Flat,
+}
+
+impl Blobs {
+    fn entry(self, digest: &Digest) -> String {
+        match self {
+            Blobs::Layout => format!("blobs/sha256/{}", digest.hex()),
+            Blobs::Flat => digest.hex(),
+        }
+    }
 }
 
 /// Entries of one name that differ in their platform are one image; any other entry is one by itself.
@@ -143,12 +177,14 @@ fn image(
     platform: &Platform,
 ) -> Result<FoundImage> {
     for _ in 0..MAX_DEPTH {
-        let entry = blob(&descriptor.digest);
-        let bytes = read_blob(archive, &descriptor)?;
+        let entry = Blobs::Layout.entry(&descriptor.digest);
+        let bytes = read_blob(archive, Blobs::Layout, &descriptor)?;
         match manifest::parse(&bytes, &descriptor.media_type)
             .map_err(|why| archive.malformed(&entry, why))?
         {
-            Document::Manifest(manifest) => return found(archive, &entry, &manifest, bytes, names),
+            Document::Manifest(manifest) => {
+                return found(archive, Blobs::Layout, &entry, &manifest, bytes, names);
+            }
             Document::Index(index) => {
                 descriptor = choose(archive, &entry, &index.manifests, platform)?;
             }
@@ -159,6 +195,7 @@ fn image(
 
 fn found(
     archive: &Archive,
+    blobs: Blobs,
     entry: &str,
     manifest: &Manifest,
     bytes: Vec<u8>,
@@ -168,8 +205,8 @@ fn found(
         return Err(archive
             .unsupported(entry, format!("an artifact of type {:?}", manifest.config.media_type)));
     }
-    let config = read_blob(archive, &manifest.config)?;
-    let config_entry = blob(&manifest.config.digest);
+    let config = read_blob(archive, blobs, &manifest.config)?;
+    let config_entry = blobs.entry(&manifest.config.digest);
     let parsed =
         ImageConfig::parse(&config).map_err(|why| archive.malformed(&config_entry, why))?;
     if parsed.rootfs.diff_ids.len() != manifest.layers.len() {
@@ -183,25 +220,30 @@ fn found(
     let layers = manifest
         .layers
         .iter()
-        .map(|layer| located(archive, entry, layer))
+        .map(|layer| located(archive, blobs, entry, layer))
         .collect::<Result<_>>()?;
     Ok(FoundImage { names, manifest: bytes, config, parsed, layers })
 }
 
-fn located(archive: &Archive, manifest: &str, layer: &Descriptor) -> Result<FoundLayer> {
+fn located(
+    archive: &Archive,
+    blobs: Blobs,
+    manifest: &str,
+    layer: &Descriptor,
+) -> Result<FoundLayer> {
     if !manifest::is_layer(&layer.media_type) {
         return Err(
             archive.unsupported(manifest, format!("a layer of type {:?}", layer.media_type))
         );
     }
-    let entry = blob(&layer.digest);
+    let entry = blobs.entry(&layer.digest);
     check_size(archive, &entry, layer)?;
     Ok(FoundLayer { entry, digest: layer.digest, size: layer.size })
 }
 
 /// A document, its size and digest as the descriptor has them.
-fn read_blob(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
-    let entry = blob(&descriptor.digest);
+fn read_blob(archive: &Archive, blobs: Blobs, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let entry = blobs.entry(&descriptor.digest);
     let bytes = archive.read(&entry, MAX_DOCUMENT)?;
     check_size(archive, &entry, descriptor)?;
     let found = Digest::of(&bytes);
@@ -221,8 +263,4 @@ fn check_size(archive: &Archive, entry: &str, descriptor: &Descriptor) -> Result
         entry,
         format!("it has {size} bytes where its descriptor says {}", descriptor.size),
     ))
-}
-
-fn blob(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }

@@ -58,7 +58,10 @@ fn no_archive_at_all() {
     let place = Place::new();
     let mut skopeo_dir = Entries::new();
     skopeo_dir.insert("manifest.json".into(), br#"{"schemaVersion":2}"#.to_vec());
-    assert!(refused(&tar_of(&skopeo_dir)).contains("skopeo's dir: format is not supported"));
+    assert!(
+        refused(&tar_of(&skopeo_dir))
+            .contains("skopeo's dir: format in a tar archive is not supported")
+    );
     let missing = chain(&place.load(&place.dir.path().join("bad.tar")).unwrap_err());
     assert!(missing.contains("cannot open") && missing.contains("bad.tar"), "{missing}");
 }
