@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use dhow_engine::request::{DetachKeys, KillRequest, Signal, Streams, WaitRequest};
 use dhow_engine::{AttachEvent, AttachSession, Engine, PACKET, Stream};
 use dhow_sys::tty;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attached::input::Input;
 use crate::attached::output::Output;
@@ -22,6 +22,10 @@ use crate::error::exit_code;
 use crate::signals::{self, Event, Signals};
 use crate::terminal::{self, Raw};
 
+/// Bytes of a stream that wait in memory while the user's side is slow. What is left where it is, the log has.
+const ROOM: usize = 4 << 20;
+/// The same where nothing but the monitor's patience keeps it for us.
+const ROOM_WITHOUT_LOG: usize = 256 << 20;
 /// How many packets of output are taken before input and signals are looked at again.
 const BURST: usize = 64;
 
@@ -130,6 +134,7 @@ pub(crate) fn pump(
         streams: manner.streams,
         stdout: Output::default(),
         stderr: Output::default(),
+        room: if session.has_log() { ROOM } else { ROOM_WITHOUT_LOG },
         ended: false,
         buffer: vec![0; PACKET],
     };
@@ -190,7 +195,7 @@ pub(crate) fn attend<T: Send>(
                 PollFd::new(&done, PollFlags::IN),
                 PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
             ];
-            poll_again(&mut fds)?;
+            poll_again(&mut fds, false)?;
             let is_done = !fds[0].revents().is_empty();
             for event in signals.take() {
                 match event {
@@ -213,6 +218,7 @@ struct Outputs {
     streams: Streams,
     stdout: Output,
     stderr: Output,
+    room: usize,
     ended: bool,
     buffer: Vec<u8>,
 }
@@ -235,7 +241,7 @@ impl Outputs {
                     return Ok(());
                 }
                 AttachEvent::Dropped => bail!(
-                    "the output was not read fast enough and has been cut off; the container goes on, its log has the rest"
+                    "the output was not read fast enough and has been cut off; the container goes on. A container that keeps a whole log (--log-driver k8s-file without max-size) loses nothing"
                 ),
             }
         }
@@ -244,7 +250,7 @@ impl Outputs {
 
     /// Whether there is room for more.
     fn has_room(&self) -> bool {
-        self.stdout.has_room() && self.stderr.has_room()
+        self.stdout.has_room(self.room) && self.stderr.has_room(self.room)
     }
 }
 
@@ -265,17 +271,18 @@ fn wait(
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let interest = |wanted: bool, flags| if wanted { flags } else { PollFlags::empty() };
     let live = !outputs.ended;
-    let from_session = interest(live && outputs.has_room(), PollFlags::IN)
-        | interest(live && input.is_pending(), PollFlags::OUT);
+    let wanted = live && outputs.has_room();
+    let at_once = wanted && session.has_more();
     // A descriptor that nothing is wanted of is left out: poll(2) reports a hang-up of any that is in.
     let candidates = [
         (signals.as_fd(), PollFlags::IN),
-        (session.as_fd(), from_session),
+        (session.output(), interest(wanted && !at_once, PollFlags::IN)),
+        (session.as_fd(), interest(live && input.is_pending(), PollFlags::OUT)),
         (stdin.as_fd(), interest(live && input.wants_more(), PollFlags::IN)),
         (stdout.as_fd(), interest(!outputs.stdout.is_empty(), PollFlags::OUT)),
         (stderr.as_fd(), interest(!outputs.stderr.is_empty(), PollFlags::OUT)),
     ];
-    let mut places = [None; 5];
+    let mut places = [None; 6];
     let mut fds = Vec::with_capacity(candidates.len());
     for (place, (fd, flags)) in places.iter_mut().zip(candidates) {
         if !flags.is_empty() {
@@ -283,15 +290,17 @@ fn wait(
             fds.push(PollFd::from_borrowed_fd(fd, flags));
         }
     }
-    poll_again(&mut fds)?;
+    poll_again(&mut fds, at_once)?;
     let ready = |place: Option<usize>| place.is_some_and(|at| !fds[at].revents().is_empty());
-    let [_, session, stdin, stdout, stderr] = places.map(ready);
-    Ok(Ready { session: session && outputs.has_room(), stdin, stdout, stderr })
+    let [_, session, _, stdin, stdout, stderr] = places.map(ready);
+    Ok(Ready { session: session || at_once, stdin, stdout, stderr })
 }
 
-fn poll_again(fds: &mut [PollFd<'_>]) -> Result<()> {
+/// Waits until one of them is ready, or only looks.
+fn poll_again(fds: &mut [PollFd<'_>], at_once: bool) -> Result<()> {
+    let timeout = at_once.then(Timespec::default);
     loop {
-        match poll(fds, None) {
+        match poll(fds, timeout.as_ref()) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("cannot wait for input and output"),

@@ -1,6 +1,6 @@
 //! `attach`, and what lets a command in the foreground do the cleanup itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dhow_state::{ContainerId, Status};
 use dhow_sys::lock::{FileLock, LockMode};
@@ -38,7 +38,8 @@ impl Engine {
                 "container {id} writes to the terminal it was started from (--log-driver passthrough); there is nothing to attach to"
             )));
         }
-        AttachSession::connect(&self.run_dir(&id), config.spec.terminal)
+        let log = config.log.whole().map(Path::to_owned);
+        AttachSession::connect(&self.run_dir(&id), config.spec.terminal, log)
     }
 
     /// Attends the container, before it is started: as long as the guard lives, the monitor leaves the cleanup to us.

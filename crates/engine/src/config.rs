@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dhow_oci::SpecRequest;
 use dhow_state::{ContainerId, VolumeName};
@@ -152,6 +152,15 @@ pub struct LogConfig {
     pub max_size: Option<u64>,
     /// How many rotated files are kept.
     pub max_files: Option<u32>,
+}
+
+impl LogConfig {
+    /// The file that has every byte of the output as it was written, if there is one.
+    #[must_use]
+    pub fn whole(&self) -> Option<&Path> {
+        let is_whole = self.driver == LogDriver::K8sFile && self.max_size.is_none();
+        self.path.as_deref().filter(|_| is_whole)
+    }
 }
 
 /// What becomes /etc/hosts, /etc/resolv.conf and /etc/hostname.

@@ -106,7 +106,7 @@ impl Engine {
         let mut attach = None;
         if !request.detach {
             monitor.wait_ready(START_TIMEOUT).map_err(|e| monitor_error(id, e))?;
-            let client = AttachSession::connect(dir, request.terminal)?;
+            let client = AttachSession::connect(dir, request.terminal, None)?;
             if let (true, Some(window)) = (request.terminal, request.window) {
                 client.resize(window.rows, window.columns)?;
             }

@@ -145,6 +145,7 @@ impl Engine {
             max_files: config.log.max_files,
             ..LogLimits::default()
         };
+        args.attach_catch_up = config.log.whole().is_some();
         // A log that outlives the boot is synced at exit; one that goes with its container need not be.
         args.sync_log = false;
         args.exit_command = Some(self.exit_command(held));

@@ -3,6 +3,8 @@
 //! CRASH: the record says *starting* before the runtime is asked. Whoever finds it so with no command at work asks the
 //! runtime whether the process runs (reconcile.rs). The monitor's exit record counts in every phase: no exit code is lost.
 
+use std::path::Path;
+
 use dhow_state::{ContainerId, Phase, Status};
 
 use crate::engine::{Engine, Held, Outcome};
@@ -112,6 +114,7 @@ impl Engine {
     }
 
     fn connect(&self, held: &Held) -> Result<AttachSession> {
-        AttachSession::connect(&self.run_dir(held.id()), held.config.spec.terminal)
+        let log = held.config.log.whole().map(Path::to_owned);
+        AttachSession::connect(&self.run_dir(held.id()), held.config.spec.terminal, log)
     }
 }

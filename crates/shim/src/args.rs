@@ -42,6 +42,8 @@ pub struct MonitorArgs {
     pub exit_dir: Option<PathBuf>,
     /// Where `exit` and `oom` are written too.
     pub persist_dir: Option<PathBuf>,
+    /// Clients that are too slow for the output can read on in the log, and are told where. (No option of conmon.)
+    pub attach_catch_up: bool,
     /// What runs when everything is over.
     pub exit_command: Option<ExitCommand>,
     /// Seconds after which the container is killed.
@@ -129,6 +131,7 @@ impl MonitorArgs {
             sync_log: true,
             exit_dir: None,
             persist_dir: None,
+            attach_catch_up: false,
             exit_command: None,
             timeout: None,
             exec: None,
@@ -160,6 +163,7 @@ impl MonitorArgs {
         self.log_argv(&mut argv);
         argv.maybe("--exit-dir", self.exit_dir.as_ref());
         argv.maybe("--persist-dir", self.persist_dir.as_ref());
+        argv.flag("--attach-catch-up", self.attach_catch_up);
         if let Some(command) = &self.exit_command {
             let mut words = command.argv.iter();
             argv.maybe("--exit-command", words.next());

@@ -1,7 +1,8 @@
 //! A client of the attach socket: output comes in packets, input goes in packets, and nothing blocks.
 //!
 //! Monitor to client: one byte that names the stream (2 stdout, 3 stderr), then 1 to [`PACKET`] bytes of it. A terminal's
-//! output is all stdout. The byte 4 alone says that this client read too slowly and gets no more; then comes the end.
+//! output is all stdout. The byte 4 says that this client read too slowly and gets no more: alone, output is lost and the end
+//! follows; with a [`LogPlace`] behind it, the output goes on in the log, and the connection is for input only.
 //! Client to monitor: bytes for the container's stdin, at most [`STDIN_PACKET`] a packet. There is no replay: a client sees
 //! what is written after it connected.
 
@@ -48,6 +49,32 @@ impl Stream {
 /// The packet that tells a client that it was too slow.
 pub const DROPPED: u8 = 4;
 
+/// A place in a log file of the k8s-file format, behind the output that a client has got. As text: four decimal numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The file's, to tell it from one that has replaced it.
+    pub inode: u64,
+    /// A record begins there.
+    pub offset: u64,
+    /// Bytes of stdout and of stderr, from there on, that the client has got already.
+    pub skip: [u64; 2],
+}
+
+impl std::fmt::Display for LogPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [stdout, stderr] = self.skip;
+        write!(f, "{} {} {stdout} {stderr}", self.inode, self.offset)
+    }
+}
+
+impl LogPlace {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut numbers = std::str::from_utf8(text).ok()?.split(' ').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(LogPlace { inode: next()?, offset: next()?, skip: [next()?, next()?] })
+    }
+}
+
 /// What was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
@@ -60,6 +87,8 @@ pub enum Received {
     },
     /// We read too slowly: output was lost, and the end follows.
     Dropped,
+    /// We read too slowly: the output goes on in the log.
+    ReadLog(LogPlace),
     /// Nothing there now.
     WouldBlock,
     /// The container has ended (or its monitor is gone).
@@ -96,7 +125,10 @@ impl AttachClient {
             match id[0] {
                 2 => return Ok(Received::Output { stream: Stream::Stdout, len }),
                 3 => return Ok(Received::Output { stream: Stream::Stderr, len }),
-                DROPPED => return Ok(Received::Dropped),
+                DROPPED => {
+                    let place = LogPlace::parse(&buffer[..len.min(buffer.len())]);
+                    return Ok(place.map_or(Received::Dropped, Received::ReadLog));
+                }
                 // A packet of a later version of the protocol.
                 other => tracing::debug!(id = other, "unknown packet of the attach socket"),
             }

@@ -4,6 +4,7 @@
 //! container's pipe ended, and where a line is longer than a record may be. INVARIANT: the contents of a stream's records,
 //! one after the other, are the bytes of that stream, whatever the cuts were.
 
+mod catch_up;
 mod follow;
 pub mod frame;
 pub mod json_file;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
+pub use catch_up::CatchUp;
 pub use follow::Ending;
 pub use reader::{LogLine, LogReader, Next, ReadOptions};
 

@@ -276,9 +276,10 @@ impl Monitor {
     /// written gets it, even if we have not been told of that connection yet.
     fn deliver(&mut self, stream: Stream, chunk: &[u8]) {
         if !chunk.is_empty() {
+            let place = self.logs.place().filter(|_| self.options.catch_up);
             self.logs.write(stream, chunk);
             self.clients.accept(self.poll.registry());
-            self.clients.broadcast(stream, chunk, self.poll.registry());
+            self.clients.broadcast(stream, chunk, place, self.poll.registry());
         }
     }
 

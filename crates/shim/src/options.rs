@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) foreground: bool,
     /// How long a client may keep the output waiting before it is dropped.
     pub(crate) patience: Duration,
+    /// Clients read on in the log when they are too slow.
+    pub(crate) catch_up: bool,
 }
 
 /// How the OCI runtime is called.
@@ -238,6 +240,7 @@ fn resolve(given: &Given) -> Result<Options, Refused> {
             (false, false) => (Some(Key::Pid), None),
         },
         foreground: given.flag("sync"),
+        catch_up: given.flag("attach-catch-up"),
         patience: given
             .integer("attach-patience", 0, i64::from(i32::MAX))?
             .map_or(PATIENCE, |ms| Duration::from_millis(ms.unsigned_abs())),

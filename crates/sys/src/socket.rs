@@ -112,6 +112,18 @@ impl PacketSocket {
         }
     }
 
+    /// Sends a packet that shall be the last one for now, beyond what the other side's buffer takes otherwise: the buffer
+    /// grows for it, once. `false` if it is full even so.
+    ///
+    /// # Errors
+    /// As for [`PacketSocket::send`].
+    pub fn send_beyond(&self, head: &[u8], body: &[u8]) -> io::Result<bool> {
+        // The kernel doubles what it is asked for (socket(7), SO_SNDBUF), up to a limit that is no smaller than its default.
+        let size = rustix::net::sockopt::socket_send_buffer_size(&self.0)?;
+        rustix::net::sockopt::set_socket_send_buffer_size(&self.0, size)?;
+        self.send(head, body)
+    }
+
     /// Ends our half: the other side reads the end after what was sent.
     ///
     /// # Errors

@@ -40,7 +40,12 @@ fn a_client_that_does_not_read_stops_neither_container_nor_log() {
     env.until("c", "exited");
     assert_eq!(env.dhow("logs c").run().stdout.len(), 20_000_000, "the log is whole");
     client.signal(Signal::SIGCONT);
-    client.finish();
+    let output = client.finish();
+    assert_eq!(output.code, 0);
+    assert!(
+        output.stdout == env.dhow("logs c").run().stdout,
+        "a client that was stopped reads on in the log and loses nothing"
+    );
 }
 
 #[test]

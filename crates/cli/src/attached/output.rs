@@ -6,8 +6,6 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-/// Beyond this the container's output is left where it is, at the monitor's discretion.
-const ROOM: usize = 256 << 20;
 /// What a pipe that poll(2) calls writable takes without blocking (PIPE_BUF).
 const CHUNK: usize = 4096;
 
@@ -26,8 +24,8 @@ impl Output {
         self.queue.is_empty()
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < ROOM
+    pub(super) fn has_room(&self, room: usize) -> bool {
+        self.queue.len() < room
     }
 
     /// Writes once to a descriptor that is writable; false when nobody reads it any more. Past the library's buffers:

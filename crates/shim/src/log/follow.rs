@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,11 +72,15 @@ impl Follower {
         )
     }
 
+    /// What becomes readable at a change.
+    pub(super) fn watched(&self) -> Vec<BorrowedFd<'_>> {
+        let monitor = self.ending.monitor.as_ref().map(AsFd::as_fd);
+        std::iter::once(self.inotify.as_fd()).chain(monitor).collect()
+    }
+
     /// Waits for a change; `false` if none came in time.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        let mut fds = vec![self.inotify.as_fd()];
-        fds.extend(self.ending.monitor.as_ref().map(AsFd::as_fd));
-        let woken = dhow_sys::watch::wait_readable(&fds, timeout)?;
+        let woken = dhow_sys::watch::wait_readable(&self.watched(), timeout)?;
         match self.inotify.read_events() {
             Ok(_) | Err(Errno::EAGAIN) => Ok(woken.is_some()),
             Err(e) => Err(e.into()),

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -105,6 +106,29 @@ impl LogReader {
             follower: None,
             ended: false,
         })
+    }
+
+    /// Opens the log at `path` in the middle: at `offset`, where a record begins, of the file with this inode, which
+    /// meanwhile may have been renamed to `.1`, `.2` ….
+    ///
+    /// # Errors
+    /// [`Error::Read`], with `NotFound` where there is no such file any more.
+    pub fn open_at(path: &Path, format: Format, inode: u64, offset: u64) -> Result<Self, Error> {
+        let read = |source| Error::Read { path: path.to_path_buf(), source };
+        let mut reader = LogReader::open(path, format, ReadOptions::default())?;
+        let inodes = reader.files.iter().map(|file| file.file.metadata().map(|found| found.ino()));
+        let inodes: Vec<u64> = inodes.collect::<io::Result<_>>().map_err(read)?;
+        let at = inodes.iter().position(|found| *found == inode);
+        reader.files.drain(..at.ok_or_else(|| read(io::ErrorKind::NotFound.into()))?);
+        if let Some(first) = reader.files.front_mut() {
+            first.seek(offset).map_err(read)?;
+        }
+        Ok(reader)
+    }
+
+    /// What becomes readable when [`LogReader::next_within`] may have something new; nothing before `follow`.
+    pub(super) fn watched(&self) -> Vec<BorrowedFd<'_>> {
+        self.follower.as_ref().map(Follower::watched).unwrap_or_default()
     }
 
     /// From now on the end of the log is not the end: more is waited for until `ending` says that no more will come.

@@ -1,9 +1,10 @@
 //! The attach socket and its clients: output to each through a bounded queue, input of each with its own back-pressure.
 //!
-//! INVARIANT: nothing here blocks. A client whose queue is full may keep the output waiting for a bounded time, in which it
-//! has to take a bounded amount; one that does not is told so and gets no more. So a stopped client costs the container
-//! that time once, and a slow one never makes it slower than [`LEAST_TAKEN`] in it. The log is not in a queue: a chunk is in
-//! the log before any client sees it.
+//! INVARIANT: nothing here blocks. The log is not in a queue: a chunk is in the log before any client sees it. A client
+//! whose queue is full is told where in the log to read on, and nobody waits for it. Where there is no log to read on in,
+//! it may keep the output waiting for a bounded time, in which it has to take a bounded amount; one that does not is told
+//! so and gets no more. So a stopped client costs the container that time once, and a slow one never makes it slower than
+//! [`LEAST_TAKEN`] in it.
 
 mod client;
 
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dhow_shim::attach::{PACKET, Stream};
+use dhow_shim::attach::{LogPlace, PACKET, Stream};
 use dhow_sys::socket::Listener;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -73,12 +74,23 @@ impl Clients {
         }
     }
 
-    /// Gives a chunk of output to everybody.
-    pub(super) fn broadcast(&mut self, stream: Stream, chunk: &[u8], registry: &Registry) {
+    /// Gives a chunk of output to everybody; `place` is where it begins in the log, if clients can read it there.
+    pub(super) fn broadcast(
+        &mut self,
+        stream: Stream,
+        chunk: &[u8],
+        place: Option<LogPlace>,
+        registry: &Registry,
+    ) {
         for client in self.places.iter_mut().flatten() {
+            let mut place = place;
             for packet in chunk.chunks(PACKET) {
-                client.send(stream, packet, registry);
+                client.send(stream, packet, place, registry);
+                if let Some(place) = &mut place {
+                    place.skip[usize::from(stream == Stream::Stderr)] += packet.len() as u64;
+                }
             }
+            client.refer_to_log(QUEUE, registry);
         }
         self.remove_ended();
         self.drop_the_slow(registry);
@@ -140,10 +152,11 @@ impl Clients {
     }
 
     /// The container has ended: whoever has nothing queued is let go, and queues of the others are all that is left.
-    pub(super) fn begin_farewell(&mut self) {
+    pub(super) fn begin_farewell(&mut self, registry: &Registry) {
         self.listener = None;
         self.limit = 1;
         for client in self.places.iter_mut().flatten() {
+            client.refer_to_log(self.limit, registry);
             client.watch_the_clock(self.limit);
         }
         self.let_go();

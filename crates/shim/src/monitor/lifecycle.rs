@@ -146,7 +146,7 @@ impl Monitor {
         self.terminal = None;
         exit::record(&self.options, &outcome, self.oom_seen);
         self.reporter.exit(outcome.conmon_code(), outcome.message.as_deref());
-        self.clients.begin_farewell();
+        self.clients.begin_farewell(self.poll.registry());
         self.link = None;
         self.state =
             if self.clients.let_go() { State::Over(outcome) } else { State::Farewell(outcome) };

@@ -7,7 +7,7 @@ mod file;
 use std::io;
 use std::path::PathBuf;
 
-use dhow_shim::attach::Stream;
+use dhow_shim::attach::{LogPlace, Stream};
 use dhow_shim::log::Format;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -56,6 +56,14 @@ impl Logs {
         // The zone is read from a file: not where nothing is stamped with it.
         let zone = if log.k8s_file.is_some() { local_zone() } else { TimeZone::UTC };
         Ok(Logs { files, zone, sync: log.sync })
+    }
+
+    /// Where the next chunk will be, if all output is to be found in one file as it was written.
+    pub(crate) fn place(&self) -> Option<LogPlace> {
+        match self.files.as_slice() {
+            [file] => file.place(),
+            _ => None,
+        }
     }
 
     /// Writes what was read from a stream just now.

@@ -71,6 +71,7 @@ const TABLE: &[Row] = {
         ("socket-dir-path", None, One, &[], "Where links to bundles are made [default: /var/run/crio]"),
         ("full-attach", None, Flag, &[], "Make no such link"),
         ("run-dir", None, One, &[], "Put sockets, FIFOs and records here, not into the bundle (not in conmon)"),
+        ("attach-catch-up", None, Flag, &[], "Tell a client that is too slow where in the log its output goes on (not in conmon)"),
         ("attach-patience", None, One, &[], "Milliseconds a client may keep output waiting before it is dropped [default: 2000] (not in conmon)"),
         ("sync", None, Flag, &[], "Do not fork; end with the container's status"),
         ("version", None, Flag, &[], "Print the version"),

@@ -1,6 +1,7 @@
 //! Clients: several, slow, stopped; input and its end.
 
 use dhow_shim::attach::{Received, Stream};
+use dhow_shim::log::{CatchUp, Ending};
 
 use crate::harness::Session;
 
@@ -42,8 +43,48 @@ fn a_stopped_client_stops_neither_container_nor_log_nor_others() {
         }
     }
     assert!(got < 30_000_000, "{got}");
-    // It read nothing until the end, so the notice found no room; a client that goes on reading sees it (see below).
-    assert_eq!(last, Received::WouldBlock);
+    assert_eq!(last, Received::Dropped, "the notice has room of its own");
+}
+
+#[test]
+fn a_client_that_is_too_slow_reads_on_in_the_log() {
+    let mut session =
+        Session::new("read line; seq 1 400000; echo warned >&2; head -c 3000000 /dev/zero; exit 4");
+    session.args.stdin = true;
+    session.args.attach_catch_up = true;
+    session.start();
+    let mut stopped = session.attach();
+    stopped.send(b"\n");
+    // Nobody waits for it: not the container, not the monitor at its end.
+    assert_eq!(session.wait_exit().code, 4);
+    session.wait_gone();
+    let mut got = [Vec::new(), Vec::new()];
+    let mut take = |stream, bytes: &[u8]| {
+        got[usize::from(stream == Stream::Stderr)].extend_from_slice(bytes);
+    };
+    let place = loop {
+        match stopped.next() {
+            (Received::Output { stream, .. }, bytes) => take(stream, bytes),
+            (Received::ReadLog(place), _) => break place,
+            (other, _) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stopped.next().0, Received::End);
+    let ending = Ending { run_dir: session.path("run"), monitor: None };
+    let mut log = CatchUp::open(&session.path("log"), place, ending).unwrap();
+    let mut buffer = [0; 4096];
+    loop {
+        match log.read(&mut buffer).unwrap() {
+            Received::Output { stream, len } => take(stream, &buffer[..len]),
+            Received::WouldBlock => {}
+            end => {
+                assert_eq!(end, Received::End);
+                break;
+            }
+        }
+    }
+    assert!(got[0] == session.logged(Stream::Stdout), "{} bytes", got[0].len());
+    assert_eq!(got[1], b"warned\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use dhow_shim::attach::{DROPPED, Stream};
+use dhow_shim::attach::{DROPPED, LogPlace, Stream};
 use dhow_sys::socket::{PacketSocket, Received};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -23,8 +23,12 @@ pub(super) struct Client {
     /// Packets that its socket did not take, each with its stream's byte.
     queue: VecDeque<Box<[u8]>>,
     queued: usize,
+    /// Where in the log the first queued packet stands, if it can be read on there.
+    behind: Option<LogPlace>,
     /// It was too slow: it gets nothing but what is queued (the notice).
     dropped: bool,
+    /// It reads on in the log: its input is still taken.
+    reads_log: bool,
     /// It may not be sent to any more.
     pub(super) gone: bool,
     /// Input may be there.
@@ -62,7 +66,9 @@ impl Client {
             source,
             queue: VecDeque::new(),
             queued: 0,
+            behind: None,
             dropped: false,
+            reads_log: false,
             gone: false,
             readable: true,
             input: Input::Open,
@@ -72,8 +78,14 @@ impl Client {
         })
     }
 
-    /// Sends a packet, or queues it.
-    pub(super) fn send(&mut self, stream: Stream, packet: &[u8], registry: &Registry) {
+    /// Sends a packet, or queues it; `place` is where it stands in the log.
+    pub(super) fn send(
+        &mut self,
+        stream: Stream,
+        packet: &[u8],
+        place: Option<LogPlace>,
+        registry: &Registry,
+    ) {
         if self.gone || self.dropped {
             return;
         }
@@ -89,6 +101,7 @@ impl Client {
                     return;
                 }
             }
+            self.behind = place;
             self.want_room(true, registry);
         }
         let mut whole = Vec::with_capacity(packet.len() + 1);
@@ -105,6 +118,11 @@ impl Client {
                 Ok(true) => {
                     self.queued -= packet.len();
                     self.taken += packet.len() as u64;
+                    if let (Some(place), Some((id, bytes))) =
+                        (&mut self.behind, packet.split_first())
+                    {
+                        place.skip[usize::from(*id == Stream::Stderr.id())] += bytes.len() as u64;
+                    }
                     self.queue.pop_front();
                 }
                 Ok(false) => return,
@@ -115,9 +133,14 @@ impl Client {
             }
         }
         self.clock = None;
+        self.behind = None;
         self.want_room(false, registry);
-        if self.dropped {
-            // It knows. Its connection is closed when what it has sent is written.
+        self.has_been_told();
+    }
+
+    /// It knows that it gets no more. If it has no use for its connection, that is closed when what it has sent is written.
+    fn has_been_told(&mut self) {
+        if self.dropped && !self.reads_log {
             self.gone = true;
             if self.input == Input::Open {
                 self.input = Input::Ended;
@@ -165,14 +188,39 @@ impl Client {
         enough
     }
 
-    /// It gets no more output. It is told so in a last packet, when there is room for it again.
+    /// With more than `limit` bytes waiting for it: sends it to the log, if that has them.
+    pub(super) fn refer_to_log(&mut self, limit: usize, registry: &Registry) {
+        if self.queued() >= limit
+            && let Some(place) = self.behind.take()
+        {
+            self.reads_log = true;
+            self.end_output(place.to_string().as_bytes(), registry);
+        }
+    }
+
+    /// It gets no more output.
     pub(super) fn drop_output(&mut self, registry: &Registry) {
+        self.end_output(&[], registry);
+    }
+
+    /// It is told in a last packet, for which its socket has room even if it is full.
+    fn end_output(&mut self, notice: &[u8], registry: &Registry) {
         self.clock = None;
         self.dropped = true;
-        self.queue.clear();
-        self.queue.push_back(Box::new([DROPPED]));
-        self.queued = 1;
-        self.want_room(true, registry);
+        self.queue = VecDeque::new();
+        self.queued = 0;
+        match self.socket.send_beyond(&[DROPPED], notice) {
+            Ok(true) => {
+                self.want_room(false, registry);
+                self.has_been_told();
+            }
+            Ok(false) => {
+                self.queue.push_back([&[DROPPED], notice].concat().into_boxed_slice());
+                self.queued = notice.len() + 1;
+                self.want_room(true, registry);
+            }
+            Err(_) => self.gone = true,
+        }
     }
 
     /// Moves its input to `stdin`; `true` if all of it is moved and its end was read just now.

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use dhow_shim::attach::Stream;
+use dhow_shim::attach::{LogPlace, Stream};
 use dhow_shim::log::{Format, frame, json_file, k8s_file};
 use dhow_sys::pipe::write_vectored;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ pub(super) struct LogFile {
     format: Format,
     limits: LogLimits,
     file: File,
+    inode: u64,
     /// Bytes in the file.
     size: u64,
     /// Bytes ever logged, and what was there at the start.
@@ -42,18 +43,28 @@ pub(super) struct LogFile {
 impl LogFile {
     pub(super) fn open(path: PathBuf, format: Format, limits: LogLimits) -> io::Result<Self> {
         let file = open(&path)?;
-        let size = file.metadata()?.len();
+        let (inode, size) = identity(&file)?;
         Ok(LogFile {
             path,
             format,
             limits,
             file,
+            inode,
             size,
             total: size,
             torn: false,
             lost: 0,
             held: Default::default(),
         })
+    }
+
+    /// Where the next chunk will be, if this file has all of the output as it was written and will keep it.
+    pub(super) fn place(&self) -> Option<LogPlace> {
+        let is_whole = self.format == Format::K8sFile
+            && self.lost == 0
+            && self.limits.max_size.is_none()
+            && self.limits.max_total.is_none();
+        is_whole.then_some(LogPlace { inode: self.inode, offset: self.size, skip: [0; 2] })
     }
 
     pub(super) fn write(&mut self, now: Timestamp, offset: Offset, stream: Stream, chunk: &[u8]) {
@@ -188,6 +199,7 @@ impl LogFile {
         // Where it fails, the old file goes on: a log that is too long is better than none. It is tried again when as
         // much has been written once more.
         if let Ok(file) = replaced {
+            self.inode = identity(&file).map_or(0, |(inode, _)| inode);
             self.file = file;
             self.torn = false;
         }
@@ -205,7 +217,7 @@ impl LogFile {
         }
         let file = if self.path.exists() { open(&self.path) } else { replace(&self.path) };
         if let Ok(file) = file {
-            self.size = file.metadata().map_or(0, |m| m.len());
+            (self.inode, self.size) = identity(&file).unwrap_or_default();
             self.file = file;
             self.torn = false;
         }
@@ -245,6 +257,12 @@ fn ends_with_newline(batch: &[IoSlice<'_>], written: usize) -> bool {
         left -= slice.len();
     }
     false
+}
+
+/// The inode, and how many bytes are in the file.
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    let found = file.metadata()?;
+    Ok((found.ino(), found.len()))
 }
 
 fn open(path: &Path) -> io::Result<File> {
