@@ -17,6 +17,7 @@ pub mod pipe;
 pub mod process;
 pub mod random;
 pub mod root;
+pub mod seccomp;
 pub mod socket;
 pub mod space;
 pub mod tty;
