@@ -26,6 +26,7 @@ pub(crate) const TEST: &[Need] = &[
     ("netavark", "netavark"),
     ("setsid", "util-linux"),
     ("python3", "python3-minimal"),
+    ("seccomp.h", "libseccomp-dev"),
 ];
 
 const PLACES: &[&str] = &[
@@ -37,6 +38,7 @@ const PLACES: &[&str] = &[
     "/bin",
     "/usr/libexec/podman",
     "/usr/lib/podman",
+    "/usr/include",
 ];
 
 /// Installs the packages of `needs` that are missing.

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dhow-storage", &["dhow-sys"]),
     ("dhow-oci", &["dhow-sys"]),
     ("dhow-shim", &["dhow-sys"]),
+    ("dhow-seccomp", &["dhow-sys"]),
     ("dhow-sys", &[]),
     ("dhow-tests", &[]),
     ("xtask", &[]),
