@@ -7,6 +7,7 @@
 )]
 
 pub mod boot;
+pub mod bpf;
 pub mod daemon;
 pub mod fs;
 pub mod lock;

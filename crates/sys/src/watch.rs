@@ -66,6 +66,36 @@ impl DirWatch {
     }
 }
 
+/// An inotify(7) watch on one file, for files of the kernel that tell of their changes so (`cgroup.events`).
+#[derive(Debug)]
+pub struct FileWatch(Inotify);
+
+impl FileWatch {
+    /// Watches `file` for being written, by whoever.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such file; `EMFILE` where the user's inotify instances are used up.
+    pub fn new(file: &Path) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        inotify.add_watch(file, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_DELETE_SELF)?;
+        Ok(FileWatch(inotify))
+    }
+
+    /// Waits until the file changes or `timeout` passes; whether it has changed.
+    ///
+    /// # Errors
+    /// What poll(2) says; an interruption by a signal is not an error.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        if wait_readable(&[self.0.as_fd()], Some(timeout))?.is_none() {
+            return Ok(false);
+        }
+        match self.0.read_events() {
+            Ok(_) | Err(nix::errno::Errno::EAGAIN) => Ok(true),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
 /// Waits until one of `fds` is readable or hung up; its index, or `None` when the time is over.
 ///
 /// # Errors
@@ -103,6 +133,18 @@ fn poll_any(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_written_wakes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let watch = FileWatch::new(&path).unwrap();
+        assert!(!watch.wait(Duration::ZERO).unwrap());
+        std::io::Write::write_all(&mut file, b"populated 0").unwrap();
+        assert!(watch.wait(Duration::from_secs(30)).unwrap());
+        assert!(!watch.wait(Duration::ZERO).unwrap());
+    }
 
     #[test]
     fn a_change_before_the_wait_is_not_lost() {
