@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dhow-oci", &["dhow-sys"]),
     ("dhow-shim", &["dhow-sys"]),
     ("dhow-seccomp", &["dhow-sys"]),
+    ("dhow-cgroup", &["dhow-sys"]),
     ("dhow-sys", &[]),
     ("dhow-tests", &[]),
     ("xtask", &[]),
