@@ -79,6 +79,8 @@ pub struct Spawn {
     /// Written to `/proc/self/oom_score_adj` by the child; where the kernel refuses (lowering it takes
     /// CAP_SYS_RESOURCE), it is not changed.
     pub oom_score_adj: Option<i32>,
+    /// An environment variable whose value is the child's own pid (`LISTEN_PID`); it takes the place of one in [`Spawn::env`].
+    pub pid_variable: Option<OsString>,
 }
 
 impl Spawn {
@@ -98,6 +100,7 @@ impl Spawn {
             setsid: false,
             death_signal: None,
             oom_score_adj: None,
+            pid_variable: None,
         }
     }
 

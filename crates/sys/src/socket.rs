@@ -191,6 +191,28 @@ impl Listener {
         Self::bind(path, SocketType::STREAM, mode)
     }
 
+    /// Receives datagrams (SOCK_DGRAM) at `path`, for [`Listener::receive`].
+    ///
+    /// # Errors
+    /// As for [`Listener::packets`].
+    pub fn datagrams(path: &Path, mode: u32) -> io::Result<Self> {
+        Self::bind(path, SocketType::DGRAM, mode)
+    }
+
+    /// Receives a datagram; how many bytes of it are in `buffer` now (what does not fit is lost), or `None` if none is there.
+    ///
+    /// # Errors
+    /// What recvfrom(2) says.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT)
+        }) {
+            Ok((len, _)) => Ok(Some(len)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn bind(path: &Path, kind: SocketType, mode: u32) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -213,7 +235,13 @@ impl Listener {
         // socket before it has a name, so nobody may connect in between.
         rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(fd_path(directory.as_fd()).join(&name))?)?;
-        rustix::net::listen(&socket, 128)?;
+        if kind == SocketType::DGRAM {
+            // The umask was applied to the name. There is no harm in an early datagram.
+            let flags = rustix::fs::AtFlags::empty();
+            rustix::fs::chmodat(&directory, &name, Mode::from_raw_mode(mode), flags)?;
+        } else {
+            rustix::net::listen(&socket, 128)?;
+        }
         Ok(Listener { socket, directory, name, path: path.to_path_buf() })
     }
 
@@ -327,6 +355,83 @@ pub fn send_fd(path: &Path, name: &OsStr, fd: BorrowedFd<'_>) -> io::Result<()> 
     Ok(())
 }
 
+/// One end of a non-blocking SOCK_DGRAM connection, for sending.
+#[derive(Debug)]
+pub struct DatagramSocket(OwnedFd);
+
+impl DatagramSocket {
+    /// Connects to the socket at `path` (of at most 107 bytes); a path that begins with `@` is a name in the abstract namespace.
+    ///
+    /// # Errors
+    /// `NotFound`, `ConnectionRefused` where nobody has it open, and what else connect(2) says.
+    pub fn connect(path: &Path) -> io::Result<Self> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        let address = match path.as_os_str().as_bytes() {
+            [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+            _ => SocketAddrUnix::new(path)?,
+        };
+        rustix::net::connect(&socket, &address)?;
+        Ok(DatagramSocket(socket))
+    }
+
+    /// Sends a datagram; `false` if the other side's queue is full. One that is larger than a datagram may be goes as a
+    /// sealed memfd: the descriptor alone, in an empty datagram (what systemd's journal and service manager take).
+    ///
+    /// # Errors
+    /// `ConnectionRefused`: the other side is gone; what sendmsg(2) and memfd_create(2) say.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<bool> {
+        match self.send_with(bytes, &mut SendAncillaryBuffer::default()) {
+            Err(Errno::MSGSIZE) => self.send_sealed(bytes),
+            other => sent(other),
+        }
+    }
+
+    fn send_sealed(&self, bytes: &[u8]) -> io::Result<bool> {
+        use rustix::fs::{MemfdFlags, SealFlags};
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = std::fs::File::from(rustix::fs::memfd_create("datagram", flags)?);
+        io::Write::write_all(&mut file, bytes)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+        rustix::fs::fcntl_add_seals(&file, seals)?;
+        let fds = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        sent(self.send_with(&[], &mut control))
+    }
+
+    fn send_with(
+        &self,
+        bytes: &[u8],
+        control: &mut SendAncillaryBuffer<'_, '_, '_>,
+    ) -> Result<usize, Errno> {
+        rustix::io::retry_on_intr(|| {
+            rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], control, SendFlags::NOSIGNAL)
+        })
+    }
+}
+
+fn sent(result: Result<usize, Errno>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(Errno::AGAIN | Errno::NOBUFS) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl AsFd for DatagramSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
@@ -395,6 +500,46 @@ mod tests {
         std::fs::File::create(&path).unwrap();
         let _listener = Listener::packets(&path, 0o700).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn datagrams_are_received_whatever_the_umask() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("notify");
+        let listener = Listener::datagrams(&path, 0o777).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o777);
+        let mut buffer = [0; 8];
+        assert_eq!(listener.receive(&mut buffer).unwrap(), None);
+        DatagramSocket::connect(&path).unwrap().send(b"READY=1").unwrap();
+        assert_eq!(listener.receive(&mut buffer).unwrap(), Some(7));
+        assert_eq!(&buffer[..7], b"READY=1");
+    }
+
+    #[test]
+    fn datagrams_of_any_size_arrive_and_a_full_queue_is_no_error() {
+        use std::io::{Read as _, Seek as _};
+        use std::os::unix::net::UnixDatagram;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("log");
+        assert_eq!(DatagramSocket::connect(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixDatagram::bind(&path).unwrap();
+        let socket = DatagramSocket::connect(&path).unwrap();
+        let mut buffer = [0; 64];
+        assert!(socket.send(b"small").unwrap());
+        assert_eq!(listener.recv(&mut buffer).unwrap(), 5);
+        let large = vec![b'x'; 4 << 20];
+        assert!(socket.send(&large).unwrap());
+        let passed = receive_fd(listener.as_fd()).unwrap().unwrap();
+        let mut file = std::fs::File::from(passed);
+        file.rewind().unwrap();
+        let mut got = Vec::new();
+        file.read_to_end(&mut got).unwrap();
+        assert!(got == large);
+        assert!(io::Write::write(&mut file, b"x").is_err(), "it is sealed");
+        while socket.send(b"x").unwrap() {}
+        drop(listener);
+        assert!(socket.send(b"x").is_err());
     }
 
     #[test]

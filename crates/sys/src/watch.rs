@@ -109,6 +109,15 @@ pub fn wait_readable(
     poll_any(&mut polled, timeout)
 }
 
+/// Waits until `fd` takes a write (or is hung up), at most `timeout`; whether it does.
+///
+/// # Errors
+/// As [`wait_readable`].
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let ready = poll_any(&mut [PollFd::new(fd, PollFlags::POLLOUT)], Some(timeout))?;
+    Ok(ready.is_some())
+}
+
 /// The last index that is ready, so that descriptors given explicitly win over the watch.
 fn poll_any(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
     let deadline = timeout.and_then(|t| Instant::now().checked_add(t));

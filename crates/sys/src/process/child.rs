@@ -33,6 +33,8 @@ struct Plan {
     death_signal: c_int,
     parent: libc::pid_t,
     oom_score_adj: *const c_char,
+    /// Null, or [`PID_DIGITS`] + 1 bytes at the end of an entry of `envp`, for the child's pid and a NUL.
+    pid_digits: *mut u8,
     failed: Step,
     errno: c_int,
 }
@@ -83,6 +85,8 @@ struct Prepared {
     program: CString,
     argv: Vec<CString>,
     env: Vec<CString>,
+    /// `NAME=` and room for a pid.
+    pid_entry: Option<Vec<u8>>,
     cwd: Option<CString>,
     moves: Vec<Move>,
     /// Keeps the sources open until the child has them.
@@ -102,6 +106,9 @@ impl Prepared {
         }
         let mut env = Vec::with_capacity(spawn.env.len());
         for (name, value) in &spawn.env {
+            if spawn.pid_variable.as_ref() == Some(name) {
+                continue;
+            }
             if name.is_empty() || name.as_bytes().contains(&b'=') {
                 return Err(invalid(format!(
                     "{} cannot name an environment variable",
@@ -113,12 +120,14 @@ impl Prepared {
             entry.push(value);
             env.push(c_string(&entry)?);
         }
+        let pid_entry = spawn.pid_variable.as_deref().map(pid_entry).transpose()?;
         let cwd = spawn.cwd.as_deref().map(|dir| c_string(dir.as_os_str())).transpose()?;
         let (moves, fds) = descriptors(spawn.stdin, spawn.stdout, spawn.stderr, spawn.fds)?;
         Ok(Prepared {
             program,
             argv,
             env,
+            pid_entry,
             cwd,
             moves,
             _fds: fds,
@@ -134,7 +143,15 @@ impl Prepared {
 
     fn clone_and_exec(mut self) -> Result<Child, (Step, io::Error)> {
         let argv = pointers(&self.argv);
-        let envp = pointers(&self.env);
+        let mut envp = pointers(&self.env);
+        let mut pid_digits = ptr::null_mut();
+        if let Some(entry) = &mut self.pid_entry {
+            let digits = entry.len() - (PID_DIGITS + 1);
+            let start = entry.as_mut_ptr();
+            envp.insert(0, start.cast_const().cast());
+            // SAFETY: within the entry, which has that many bytes behind its name.
+            pid_digits = unsafe { start.add(digits) };
+        }
         let mut plan = Plan {
             program: self.program.as_ptr(),
             argv: argv.as_ptr(),
@@ -149,6 +166,7 @@ impl Prepared {
             // pids fit: the kernel's limit is 2^22.
             parent: std::process::id().cast_signed(),
             oom_score_adj: self.oom_score_adj.as_ref().map_or(ptr::null(), |n| n.as_ptr()),
+            pid_digits,
             failed: Step::Nothing,
             errno: 0,
         };
@@ -164,6 +182,20 @@ impl Prepared {
         drop(child.wait());
         Err((plan.failed, error))
     }
+}
+
+/// Digits of the largest pid.
+const PID_DIGITS: usize = 10;
+
+/// An entry of the environment whose value the child writes.
+fn pid_entry(name: &OsStr) -> io::Result<Vec<u8>> {
+    let mut entry = c_string(name)?.into_bytes();
+    if entry.is_empty() || entry.contains(&b'=') {
+        return Err(invalid(format!("{} cannot name an environment variable", name.display())));
+    }
+    entry.push(b'=');
+    entry.extend_from_slice(&[0; PID_DIGITS + 1]);
+    Ok(entry)
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
@@ -296,10 +328,27 @@ fn run_plan(plan: &mut Plan) -> Result<(), Step> {
     if !plan.oom_score_adj.is_null() {
         set_oom_score(plan.oom_score_adj);
     }
+    if !plan.pid_digits.is_null() {
+        // SAFETY: so many bytes of the parent's, which nobody else uses meanwhile.
+        let digits = unsafe { std::slice::from_raw_parts_mut(plan.pid_digits, PID_DIGITS + 1) };
+        // SAFETY: getpid has no preconditions.
+        write_pid(digits, unsafe { libc::getpid() }.unsigned_abs());
+    }
     unblock_signals();
     // SAFETY: all three are C strings or null-terminated arrays of them, owned by the suspended parent.
     unsafe { libc::execve(plan.program, plan.argv, plan.envp) };
     Err(Step::Execute)
+}
+
+/// Decimal, with a NUL behind it.
+fn write_pid(to: &mut [u8], pid: u32) {
+    let mut divisor = 10_u32.pow(pid.checked_ilog10().unwrap_or(0));
+    let mut digits = to.iter_mut();
+    while let (Some(digit), 1..) = (digits.next(), divisor) {
+        *digit = b'0' + ((pid / divisor) % 10).to_le_bytes()[0];
+        divisor /= 10;
+    }
+    // The rest of the entry is NUL bytes.
 }
 
 /// Default action for every signal, ignored ones included: execve keeps what is ignored (Rust ignores SIGPIPE).

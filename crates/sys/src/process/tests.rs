@@ -169,6 +169,15 @@ fn the_oom_score_is_set_or_stays() {
 }
 
 #[test]
+fn a_variable_may_hold_the_childs_own_pid() {
+    let mut spawn = sh("echo $$ $LISTEN_PID; env | grep -c LISTEN_PID").env("LISTEN_PID", "1");
+    spawn.pid_variable = Some("LISTEN_PID".into());
+    let text = said(spawn);
+    let (own, rest) = text.split_once(' ').unwrap();
+    assert_eq!(rest, format!("{own}\n1\n"));
+}
+
+#[test]
 fn a_lock_held_by_us_is_not_the_childs() {
     use crate::lock::{FileLock, LockMode};
     let dir = tempfile::tempdir().unwrap();
