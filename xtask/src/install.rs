@@ -39,6 +39,12 @@ pub(crate) fn install(args: &[String]) -> Result<ExitCode> {
     let manual = prefix.join("share/man/man1");
     fs::create_dir_all(&manual).with_context(|| format!("cannot create {}", manual.display()))?;
     succeed(program(&dhow).arg("man").arg(&manual))?;
+    let shim = program(dhow.with_file_name("dhow-shim"))
+        .arg("--manual")
+        .output()
+        .context("cannot start dhow-shim")?;
+    ensure!(shim.status.success(), "dhow-shim --manual failed");
+    write(&manual.join("dhow-shim.1"), &shim.stdout)?;
     print(&format!("installed in {}", prefix.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -65,6 +65,8 @@ pub enum LogTarget {
     K8sFile(PathBuf),
     /// In the format of docker's json-file. (No driver of conmon.)
     JsonFile(PathBuf),
+    /// In systemd's journal.
+    Journald,
     /// Nowhere; attached clients get it.
     None,
     /// The container has the monitor's own stdin, stdout and stderr; nobody attaches.
@@ -205,6 +207,7 @@ impl LogTarget {
         let (driver, path) = match self {
             LogTarget::K8sFile(path) => ("k8s-file:", path.as_os_str()),
             LogTarget::JsonFile(path) => ("json-file:", path.as_os_str()),
+            LogTarget::Journald => ("journald", "".as_ref()),
             LogTarget::None => ("none", "".as_ref()),
             LogTarget::Passthrough => ("passthrough", "".as_ref()),
         };

@@ -12,3 +12,5 @@ pub const STARTED: &str = "started.json";
 pub const EXIT: &str = "exit.json";
 /// Empty; there if the kernel's out-of-memory killer was at work in the container.
 pub const OOM: &str = "oom";
+/// [`crate::records::Losses`]; there if the log could not take all output.
+pub const LOSSES: &str = "lost.json";

@@ -5,6 +5,7 @@
 
 mod monitor;
 mod options;
+mod say;
 mod start;
 
 use std::process::ExitCode;

@@ -9,12 +9,13 @@ mod control;
 mod exit;
 mod lifecycle;
 pub(crate) mod logs;
+mod notify;
 mod oom;
 mod output;
 mod report;
 mod runtime;
 mod setup;
-mod source;
+pub(crate) mod source;
 mod stdin;
 
 use std::ffi::OsString;
@@ -34,12 +35,14 @@ use nix::unistd::Pid;
 use signal_hook_mio::v1_0::Signals;
 
 use crate::options::Options;
+use crate::say::Say;
 use crate::start::Setup;
 use clients::Clients;
 use console::Console;
 use control::Fifos;
 use exit::Outcome;
 use logs::Logs;
+use notify::Notify;
 use oom::OomWatch;
 use output::Output;
 use report::Reporter;
@@ -105,6 +108,7 @@ struct Monitor {
     signals: Signals,
     reporter: Reporter,
     logs: Logs,
+    say: Say,
     clients: Clients,
     stdin: Stdin,
     outputs: [Output; 2],
@@ -115,6 +119,7 @@ struct Monitor {
     /// The size that the terminal is to have when it comes.
     size: Option<WindowSize>,
     fifos: Option<Fifos>,
+    notify: Option<Notify>,
     link: Option<setup::Link>,
     /// The runtime's ends of the pipes, until it is started.
     ends: runtime::Ends,
@@ -176,8 +181,7 @@ impl Monitor {
 
     /// How long there is nothing to do unless something becomes ready.
     fn timeout(&self) -> Option<Duration> {
-        let readable =
-            self.outputs.iter().any(|output| output.readable) && !self.clients.are_clogged();
+        let readable = self.outputs.iter().any(|output| output.readable) && !self.must_wait();
         if readable || self.clients.has_work(&self.stdin) {
             return Some(Duration::ZERO);
         }
@@ -211,6 +215,12 @@ impl Monitor {
                 let messages = self.fifos.as_mut().map(|fifos| fifos.read(source));
                 messages.into_iter().flatten().for_each(|message| self.control(message));
             }
+            Source::Notify => {
+                if let Some(notify) = &self.notify {
+                    notify.forward(&self.say);
+                }
+            }
+            Source::Journal => self.logs.ready(self.poll.registry()),
             Source::Oom => {
                 if self.oom.as_ref().is_some_and(OomWatch::heard) {
                     self.note_oom();
@@ -237,12 +247,17 @@ impl Monitor {
     fn step(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
         for index in 0..self.outputs.len() {
-            if self.outputs[index].readable && !self.clients.are_clogged() {
+            if self.outputs[index].readable && !self.must_wait() {
                 self.move_chunk(index, &mut scratch);
             }
         }
         self.clients.pump_input(&mut self.stdin, &mut scratch);
         self.scratch = scratch;
+    }
+
+    /// Output is not read now: somebody who is to have it takes no more.
+    fn must_wait(&self) -> bool {
+        self.clients.are_clogged() || self.logs.are_clogged()
     }
 
     /// Reads a chunk of output and hands it on; how much that was.
@@ -278,8 +293,24 @@ impl Monitor {
         if !chunk.is_empty() {
             let place = self.logs.place().filter(|_| self.options.catch_up);
             self.logs.write(stream, chunk);
+            self.logs.watch(self.poll.registry());
+            self.tell_of_losses();
             self.clients.accept(self.poll.registry());
             self.clients.broadcast(stream, chunk, place, self.poll.registry());
+        }
+    }
+
+    /// Nothing is lost in silence.
+    fn tell_of_losses(&mut self) {
+        while let Some(news) = self.logs.news() {
+            self.say.warn(&news);
+            self.record_losses();
+        }
+    }
+
+    fn record_losses(&self) {
+        if let Err(e) = exit::record_losses(&self.options, self.logs.lost()) {
+            self.say.error(&format!("cannot record what was lost: {e}"));
         }
     }
 
@@ -328,6 +359,7 @@ impl Monitor {
 
     fn note_oom(&mut self) {
         if !std::mem::replace(&mut self.oom_seen, true) {
+            self.say.info("OOM received");
             exit::mark_oom(&self.options);
         }
     }

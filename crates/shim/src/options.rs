@@ -1,17 +1,21 @@
 //! The command line: conmon's grammar (GLib's), its names and its error texts, with the options that are only ours.
 //!
-//! INVARIANT: an option that this version cannot carry out is refused by name; none is accepted and ignored but those
-//! that say so in their help. Nothing is touched here but that the runtime is looked at.
+//! INVARIANT: an option that cannot be carried out is refused by name; none is accepted and ignored. Nothing is touched here
+//! but that the runtime is looked at.
 
 mod grammar;
+mod help;
+mod table;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dhow_shim::args::LogTarget;
 use dhow_shim::sync::Key;
 
+use crate::say::Level;
 use grammar::Given;
 
 /// What was asked for.
@@ -46,6 +50,9 @@ pub(crate) struct Options {
     pub(crate) exit: Exit,
     pub(crate) timeout: Option<Duration>,
     pub(crate) mode: Mode,
+    pub(crate) speech: Speech,
+    /// Where the container's messages for systemd are forwarded to.
+    pub(crate) notify: Option<PathBuf>,
     /// The names of numbers on the sync pipe: (pid, exit code); `None`: not sent.
     pub(crate) keys: (Option<Key>, Option<Key>),
     /// Do not fork; the exit status is the container's.
@@ -66,12 +73,18 @@ pub(crate) struct Runtime {
     pub(crate) systemd_cgroup: bool,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
+    /// Its `$LISTEN_PID` becomes its pid, whatever ours says.
+    pub(crate) replace_listen_pid: bool,
 }
 
 /// A container or an exec session.
 #[derive(Debug)]
 pub(crate) enum Mode {
     Create,
+    /// A container from a checkpoint.
+    Restore {
+        checkpoint: PathBuf,
+    },
     Exec {
         process_spec: PathBuf,
         /// The runtime waits for a second word on the start pipe.
@@ -93,9 +106,38 @@ pub(crate) struct Stdio {
 pub(crate) struct Log {
     pub(crate) k8s_file: Option<PathBuf>,
     pub(crate) json_file: Option<PathBuf>,
+    pub(crate) journal: Option<Journal>,
+    /// `--no-container-partial-message` was given where nothing is marked.
+    pub(crate) marks_partial_in_vain: bool,
     pub(crate) limits: LogLimits,
+    /// Only logs in or below these directories are rotated; empty: all are.
+    pub(crate) rotate_below: Vec<PathBuf>,
     pub(crate) sync: bool,
 }
+
+/// What the journal is told with each line.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// The whole id, of more than [`SHORT_ID`] bytes.
+    pub(crate) container: String,
+    pub(crate) name: Option<OsString>,
+    pub(crate) tag: Option<OsString>,
+    /// `NAME=VALUE` each.
+    pub(crate) labels: Vec<OsString>,
+    /// Whether parts of lines are marked as such.
+    pub(crate) marks_partial: bool,
+}
+
+/// How the monitor speaks of itself.
+#[derive(Debug)]
+pub(crate) struct Speech {
+    pub(crate) level: Level,
+    pub(crate) syslog: bool,
+    pub(crate) tag: Option<String>,
+}
+
+/// Bytes of the short form of an id.
+pub(crate) const SHORT_ID: usize = 12;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +175,12 @@ pub(crate) fn program_name(argv0: Option<OsString>) -> String {
 /// Reads the arguments that follow the program's name.
 pub(crate) fn parse(argv: impl Iterator<Item = OsString>) -> Result<Request, Refused> {
     let given = match grammar::read(argv)? {
-        grammar::Read::Help(text) => return Ok(Request::Print(text)),
+        grammar::Read::Help => return Ok(Request::Print(help::help())),
         grammar::Read::Given(given) => given,
     };
+    if given.flag("manual") {
+        return Ok(Request::Print(help::manual()));
+    }
     if given.flag("version") {
         let text = format!(
             "conmon version {CONMON_VERSION}\ncommit: dhow-shim {}\n",
@@ -152,47 +197,38 @@ fn refuse<T>(text: impl Into<String>) -> Result<T, Refused> {
 
 /// Checks in conmon's order, since callers see the first thing that is wrong.
 fn resolve(given: &Given) -> Result<Options, Refused> {
-    let rotate = given.flag("log-rotate");
-    let max_files =
-        given.integer("log-max-files", i64::from(i32::MIN), i64::from(i32::MAX))?.unwrap_or(1);
-    let Ok(max_files) = u32::try_from(max_files) else {
-        return refuse("log-max-files must be non-negative");
-    };
-    if rotate && max_files == 0 {
-        return refuse("log-max-files must be at least 1 when log-rotate is enabled");
-    }
+    let rotate = rotation(given)?;
     let Some(container) = given.text("cid") else {
         return refuse("Container ID not provided. Use --cid");
     };
-    given.not_yet(&[
-        "restore",
-        "sdnotify-socket",
-        "syslog",
-        "replace-listen-pid",
-        "log-allowlist-dir",
-    ])?;
-    given.not_yet(&[
-        "no-container-partial-message",
-        "seccomp-notify-socket",
-        "seccomp-notify-plugins",
-    ])?;
-    log_level(given)?;
+    for name in ["seccomp-notify-socket", "seccomp-notify-plugins"] {
+        if given.has(name) {
+            return refuse(format!(
+                "--{name} is not supported: it takes plugins that are loaded into the monitor, and conmon has given it up"
+            ));
+        }
+    }
+    let level = log_level(given)?;
     let new_api = given.flag("api-version");
-    let mode = mode(given, new_api)?;
-    let session = match (given.text("cuuid"), &mode) {
-        (Some(session), _) => session,
-        (None, Mode::Exec { .. }) if !new_api => container.clone(),
-        (None, _) => return refuse("Container UUID not provided. Use --cuuid"),
-    };
+    let mut mode = mode(given, new_api)?;
     let exec = matches!(mode, Mode::Exec { .. });
+    let session = match given.text("cuuid") {
+        Some(session) => session,
+        None if exec && !new_api => container.clone(),
+        None => return refuse("Container UUID not provided. Use --cuuid"),
+    };
     let runtime = runtime(given, exec)?;
-    let Some(delay) = given
-        .integer("exit-delay", i64::from(i32::MIN), i64::from(i32::MAX))?
-        .map_or(Some(0), |d| u64::try_from(d).ok())
+    if let Mode::Exec { process_spec, .. } = &mut mode {
+        let Some(spec) = given.path("exec-process-spec") else {
+            return refuse("Exec process spec path not provided. Use --exec-process-spec");
+        };
+        *process_spec = spec;
+    }
+    let Ok(delay) = u64::try_from(given.integer("exit-delay", i64::MIN, i64::MAX)?.unwrap_or(0))
     else {
         return refuse("Delay before invoking exit command must be greater than or equal to 0");
     };
-    let (log, passthrough) = log(given, rotate.then_some(max_files))?;
+    let (log, passthrough) = log(given, &container, rotate)?;
 
     let run_dir = given
         .path("run-dir")
@@ -229,8 +265,10 @@ fn resolve(given: &Given) -> Result<Options, Refused> {
             delay: Duration::from_secs(delay),
             lock: given.path("exit-command-lock"),
         },
+        notify: given.path("sdnotify-socket").filter(|path| !path.as_os_str().is_empty()),
+        speech: Speech { level, syslog: given.flag("syslog"), tag: given.text("log-tag") },
         timeout: given
-            .integer("timeout", i64::from(i32::MIN), i64::from(i32::MAX))?
+            .integer("timeout", i64::MIN, i64::MAX)?
             .and_then(positive)
             .map(Duration::from_secs),
         keys: match (new_api, exec) {
@@ -253,34 +291,37 @@ fn positive(number: i64) -> Option<u64> {
     u64::try_from(number).ok().filter(|n| *n > 0)
 }
 
-fn log_level(given: &Given) -> Result<(), Refused> {
-    // Accepted for what it can do here: warnings exist before the fork only, and are errors there.
-    match given.text("log-level") {
-        Some(level)
-            if !["error", "fatal", "panic", "warn", "warning", "info", "debug", "trace"]
-                .contains(&level.to_ascii_lowercase().as_str()) =>
-        {
-            refuse(format!("No such log level {level}"))
-        }
-        _ => Ok(()),
+/// How many full files are kept, if any.
+fn rotation(given: &Given) -> Result<Option<u32>, Refused> {
+    let rotate = given.flag("log-rotate");
+    let max_files = given.integer("log-max-files", i64::MIN, i64::MAX)?.unwrap_or(1);
+    match u32::try_from(max_files) {
+        Err(_) => refuse("log-max-files must be non-negative"),
+        Ok(0) if rotate => refuse("log-max-files must be at least 1 when log-rotate is enabled"),
+        Ok(max_files) => Ok(rotate.then_some(max_files)),
     }
 }
 
+fn log_level(given: &Given) -> Result<Level, Refused> {
+    let Some(name) = given.text("log-level") else { return Ok(Level::Warning) };
+    match Level::of(&name) {
+        Some(level) => Ok(level),
+        None => refuse(format!("No such log level {name}")),
+    }
+}
+
+/// Of an exec session, the specification is looked for later.
 fn mode(given: &Given, new_api: bool) -> Result<Mode, Refused> {
     let attach = given.flag("exec-attach");
-    if !given.flag("exec") {
-        return if attach {
-            refuse("Attach can only be specified with exec")
-        } else {
-            Ok(Mode::Create)
-        };
-    }
-    if attach && !new_api {
-        return refuse("Attach can only be specified for a non-legacy exec session");
-    }
-    match given.path("exec-process-spec") {
-        Some(process_spec) => Ok(Mode::Exec { process_spec, attach }),
-        None => refuse("Exec process spec path not provided. Use --exec-process-spec"),
+    match (given.flag("exec"), given.path("restore")) {
+        (true, Some(_)) => refuse("Cannot use 'exec' and 'restore' at the same time"),
+        (false, _) if attach => refuse("Attach can only be specified with exec"),
+        (true, None) if attach && !new_api => {
+            refuse("Attach can only be specified for a non-legacy exec session")
+        }
+        (true, None) => Ok(Mode::Exec { process_spec: PathBuf::new(), attach }),
+        (false, Some(checkpoint)) => Ok(Mode::Restore { checkpoint }),
+        (false, None) => Ok(Mode::Create),
     }
 }
 
@@ -288,8 +329,8 @@ fn runtime(given: &Given, exec: bool) -> Result<Runtime, Refused> {
     let Some(path) = given.path("runtime") else {
         return refuse("Runtime path not provided. Use --runtime");
     };
-    if nix::unistd::access(&path, nix::unistd::AccessFlags::X_OK).is_err() {
-        return refuse(format!("Runtime path {} is not valid", path.display()));
+    if let Err(e) = nix::unistd::access(&path, nix::unistd::AccessFlags::X_OK) {
+        return refuse(format!("Runtime path {} is not valid: {}", path.display(), e.desc()));
     }
     Ok(Runtime {
         path,
@@ -300,18 +341,27 @@ fn runtime(given: &Given, exec: bool) -> Result<Runtime, Refused> {
         systemd_cgroup: given.flag("systemd-cgroup") && !exec,
         no_pivot: given.flag("no-pivot") && !exec,
         no_new_keyring: given.flag("no-new-keyring") && !exec,
+        replace_listen_pid: given.flag("replace-listen-pid"),
     })
 }
 
 /// The log, and whether the output is passed through instead.
-fn log(given: &Given, rotate: Option<u32>) -> Result<(Log, bool), Refused> {
+fn log(given: &Given, container: &str, rotate: Option<u32>) -> Result<(Log, bool), Refused> {
     let limit = |name| given.integer(name, i64::MIN, i64::MAX).map(|n| n.and_then(positive));
     let limits = LogLimits {
         max_size: limit("log-size-max")?,
         max_total: limit("log-global-size-max")?,
         rotate,
     };
-    let mut log = Log { k8s_file: None, json_file: None, limits, sync: !given.flag("no-sync-log") };
+    let mut log = Log {
+        k8s_file: None,
+        json_file: None,
+        journal: None,
+        marks_partial_in_vain: false,
+        limits,
+        rotate_below: given.all("log-allowlist-dir").map(PathBuf::from).collect(),
+        sync: !given.flag("no-sync-log"),
+    };
     let mut passthrough = false;
     let mut targets = given.all("log-path").peekable();
     if targets.peek().is_none() {
@@ -321,21 +371,59 @@ fn log(given: &Given, rotate: Option<u32>) -> Result<(Log, bool), Refused> {
         match log_target(&target)? {
             LogTarget::K8sFile(path) => log.k8s_file = Some(path),
             LogTarget::JsonFile(path) => log.json_file = Some(path),
+            LogTarget::Journald => log.journal = Some(journal(given, container)?),
             LogTarget::None => {}
             LogTarget::Passthrough => passthrough = true,
         }
     }
+    log.marks_partial_in_vain = given.flag("no-container-partial-message") && log.journal.is_none();
     for (option, what) in [("log-tag", "--log-tag"), ("log-label", "--log-label")] {
-        if given.has(option) {
+        // As conmon: nothing is logged with `none`, and that is no error.
+        if given.has(option) && log.journal.is_none() && log.k8s_file.is_some() {
             return refuse(format!("k8s-file doesn't support {what}"));
+        }
+        if given.has(option) && log.journal.is_none() && log.json_file.is_some() {
+            return refuse(format!("json-file doesn't support {what}"));
         }
     }
     Ok((log, passthrough))
 }
 
+fn journal(given: &Given, container: &str) -> Result<Journal, Refused> {
+    // The short form would not be shorter.
+    if container.len() <= SHORT_ID {
+        return refuse(format!("Container ID must be longer than {SHORT_ID} characters"));
+    }
+    let labels: Vec<OsString> = given.all("log-label").collect();
+    labels.iter().try_for_each(|label| check_label(label))?;
+    Ok(Journal {
+        container: container.to_owned(),
+        name: given.one("name").filter(|name| !name.is_empty()),
+        tag: given.one("log-tag").filter(|tag| !tag.is_empty()),
+        labels,
+        marks_partial: !given.flag("no-container-partial-message"),
+    })
+}
+
+/// `NAME=VALUE`: one `=`, and a name that the journal takes from programs.
+fn check_label(label: &OsStr) -> Result<(), Refused> {
+    let mut parts = label.as_bytes().split(|b| *b == b'=');
+    let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+    let shown = label.display();
+    if value.is_none() || parts.next().is_some() {
+        return refuse(format!("Container labels must be in format LABEL=VALUE: '{shown}'"));
+    }
+    let named = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
+    if name.is_empty() || !name.iter().all(named) {
+        return refuse(format!(
+            "Container label names must contain only uppercase letters, digits and underscores: '{shown}'"
+        ));
+    }
+    Ok(())
+}
+
 /// `DRIVER:PATH`, `:PATH` or `PATH`. A path may have colons: what is before the first is a driver only if it is one of ours.
 fn log_target(text: &OsStr) -> Result<LogTarget, Refused> {
-    use std::os::unix::ffi::OsStrExt as _;
     let bytes = text.as_bytes();
     let (driver, path) = match bytes.iter().position(|b| *b == b':') {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
@@ -353,7 +441,7 @@ fn log_target(text: &OsStr) -> Result<LogTarget, Refused> {
         (b"json-file", _, None) => refuse("json-file requires a filename"),
         (b"off" | b"null" | b"none", _, _) => Ok(LogTarget::None),
         (b"passthrough", _, _) => Ok(LogTarget::Passthrough),
-        (b"journald", _, _) => refuse("the log driver journald is not supported by this version"),
+        (b"journald", _, _) => Ok(LogTarget::Journald),
         (_, None, _) => Ok(LogTarget::K8sFile(text.into())),
         (_, Some(_), _) if driver.contains(&b'/') => Ok(LogTarget::K8sFile(text.into())),
         (_, Some(_), _) => {

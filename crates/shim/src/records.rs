@@ -1,4 +1,4 @@
-//! The two facts that only the monitor can know, as it writes them: once each, atomically, never changed.
+//! The facts that only the monitor can know, as it writes them, atomically. Start and end are written once and never changed.
 //!
 //! INVARIANT: a field is never renamed or given another meaning within a version; readers ignore fields they do not know.
 
@@ -36,4 +36,15 @@ pub struct Exit {
     pub at: i64,
     /// What else there is to say: `command timed out`, or why the code is not known.
     pub message: Option<String>,
+}
+
+/// The log could not take all output: `lost.json`, written anew when that begins, when it is over, and at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Bytes of log records that were not written, since the container was started.
+    pub bytes: u64,
+    /// When this was written, in nanoseconds since the epoch.
+    pub at: i64,
 }

@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use dhow_shim::sync;
 use dhow_sys::daemon::{self, Forked, InheritedFds};
@@ -16,6 +18,7 @@ use nix::sys::stat;
 
 use crate::monitor::logs::Logs;
 use crate::options::{Mode, Options, Refused};
+use crate::say::Say;
 
 /// Why there is no monitor.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,7 @@ pub(crate) enum Side {
 pub(crate) struct Setup {
     pub(crate) options: Options,
     pub(crate) logs: Logs,
+    pub(crate) say: Say,
     pub(crate) sync: Option<OwnedFd>,
     /// The second word on it starts an exec session.
     pub(crate) start: Option<OwnedFd>,
@@ -90,7 +94,10 @@ pub(crate) struct Setup {
 /// Waits for the engine's word, then leaves a monitor behind (or is it, with `--sync`).
 pub(crate) fn detach(options: Options, mut inherited: InheritedFds) -> Result<Side, Error> {
     let system = |action| move |source| Error::System { action, source };
+    let say = Say::new(&options);
     let logs = Logs::open(&options.log).map_err(|(path, source)| Error::Log { path, source })?;
+    warn_of_what_does_nothing(&options, &logs, &say);
+    let ended = end_with_one_if_told().map_err(system("catch SIGTERM"))?;
     let oom_score = be_spared();
     let environment: Vec<_> = std::env::vars_os().collect();
     let mut take = |variable| descriptor(&environment, &mut inherited, variable);
@@ -136,11 +143,13 @@ pub(crate) fn detach(options: Options, mut inherited: InheritedFds) -> Result<Si
         // ORDER: before anything that takes long: engines wait for the end of the pipe that is our stderr.
         daemon::null_stdio().map_err(system("let go of stdin, stdout and stderr"))?;
     }
+    signal_hook::low_level::unregister(ended);
     daemon::lead_session_and_adopt().map_err(system("become a subreaper"))?;
     let start = start.filter(|_| held);
     Ok(Side::Monitor(Box::new(Setup {
         options,
         logs,
+        say,
         sync,
         start,
         attach,
@@ -148,6 +157,23 @@ pub(crate) fn detach(options: Options, mut inherited: InheritedFds) -> Result<Si
         oom_score,
         environment,
     })))
+}
+
+/// Options that are right and have no effect.
+fn warn_of_what_does_nothing(options: &Options, logs: &Logs, say: &Say) {
+    if options.log.marks_partial_in_vain {
+        say.warn("--no-container-partial-message has no effect without journald log driver");
+    }
+    for path in logs.never_rotated() {
+        let path = path.display();
+        say.warn(&format!("{path} is below no --log-allowlist-dir: it is not rotated, and grows"));
+    }
+}
+
+/// SIGTERM ends the first process with the status of a failure, as engines expect, not as killed.
+fn end_with_one_if_told() -> io::Result<signal_hook::SigId> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGTERM, 1, always)
 }
 
 /// The descriptor that an environment variable names.

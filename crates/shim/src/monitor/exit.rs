@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use dhow_shim::files;
-use dhow_shim::records::{self, Exit, Started};
+use dhow_shim::records::{self, Exit, Losses, Started};
 use dhow_sys::fs::{Durability, write_atomic};
 use dhow_sys::lock::{FileLock, LockMode};
 use dhow_sys::pidfd::ProcessId;
@@ -56,6 +56,13 @@ impl Outcome {
     }
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the container has ended with {}", self.code)?;
+        self.message.iter().try_for_each(|message| write!(f, ": {message}"))
+    }
+}
+
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
@@ -74,6 +81,18 @@ pub(super) fn record_start(options: &Options, container: ProcessId) -> io::Resul
     )
 }
 
+/// Writes how many bytes the log did not take so far, if records are kept.
+pub(super) fn record_losses(options: &Options, lost: u64) -> io::Result<()> {
+    let Some(run_dir) = options.run_dir.as_ref().filter(|_| options.records) else { return Ok(()) };
+    let record = Losses { version: records::VERSION, bytes: lost, at: now() };
+    write_atomic(
+        &run_dir.join(files::LOSSES),
+        &serde_json::to_vec(&record)?,
+        0o600,
+        Durability::Volatile,
+    )
+}
+
 /// Makes the marks of the out-of-memory killer.
 pub(super) fn mark_oom(options: &Options) {
     for directory in [&options.run_dir, &options.exit.persist_dir].into_iter().flatten() {
@@ -82,10 +101,18 @@ pub(super) fn mark_oom(options: &Options) {
     }
 }
 
-/// Writes the exit code wherever it was asked for. Each place is tried; the others do not depend on it.
+/// Writes the exit code wherever it was asked for; what failed. Each place is tried: the others do not depend on it.
 ///
-/// ORDER: exit.json, which has everything, before the files of conmon, which engines wait for.
-pub(super) fn record(options: &Options, outcome: &Outcome, oom: bool) {
+/// ORDER: exit.json, which has everything, before the files of conmon, which engines wait for. CRASH: each is on the disk
+/// before the next is there, and before anybody is told: what was seen once is not gone after a power cut.
+pub(super) fn record(options: &Options, outcome: &Outcome, oom: bool) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut write = |path: PathBuf, bytes: &[u8], mode| {
+        // The directory may be gone with the container: then nobody wants to know.
+        if let Err(e) = write_atomic(&path, bytes, mode, Durability::Durable) {
+            failed.push(format!("cannot write {}: {e}", path.display()));
+        }
+    };
     if let Some(run_dir) = options.run_dir.as_ref().filter(|_| options.records) {
         let record = Exit {
             version: records::VERSION,
@@ -95,21 +122,18 @@ pub(super) fn record(options: &Options, outcome: &Outcome, oom: bool) {
             at: now(),
             message: outcome.message.clone(),
         };
-        if let Ok(bytes) = serde_json::to_vec(&record) {
-            // The directory may be gone with the container: then nobody wants to know.
-            write_atomic(&run_dir.join(files::EXIT), &bytes, 0o600, Durability::Volatile).ok();
-        }
+        // Numbers and text: this does not fail.
+        let bytes = serde_json::to_vec(&record).unwrap_or_default();
+        write(run_dir.join(files::EXIT), &bytes, 0o600);
     }
     let code = outcome.conmon_code().to_string();
-    let write = |directory: &Path, name: &str| {
-        write_atomic(&directory.join(name), code.as_bytes(), 0o644, Durability::Volatile).ok();
-    };
     if let Some(directory) = &options.exit.persist_dir {
-        write(directory, "exit");
+        write(directory.join("exit"), code.as_bytes(), 0o644);
     }
     if let Some(directory) = &options.exit.exit_dir {
-        write(directory, &options.container);
+        write(directory.join(&options.container), code.as_bytes(), 0o644);
     }
+    failed
 }
 
 /// Runs the exit command, if there is one and it is still wanted, and waits for it.

@@ -53,8 +53,10 @@ impl Monitor {
         let pid = match &self.options.mode {
             // An exec session's runtime may end as its process did; a pid file is what says that there was one.
             Mode::Exec { .. } => setup::read_pidfile(&self.options.container_pidfile),
-            Mode::Create if success => setup::read_pidfile(&self.options.container_pidfile),
-            Mode::Create => Err(String::new()),
+            Mode::Create | Mode::Restore { .. } if success => {
+                setup::read_pidfile(&self.options.container_pidfile)
+            }
+            Mode::Create | Mode::Restore { .. } => Err(String::new()),
         };
         match pid {
             Err(_) if !self.held.is_empty() => {
@@ -90,7 +92,14 @@ impl Monitor {
                 .register(&mut SourceFd(&fd), Source::Container.token(), Interest::READABLE)
                 .ok();
         }
-        self.oom = OomWatch::on(pid, self.poll.registry()).ok();
+        self.oom = match OomWatch::on(pid, self.poll.registry()) {
+            Ok(watch) => Some(watch),
+            Err(e) => {
+                self.say.debug(&format!("out-of-memory kills are not watched for: {e}"));
+                None
+            }
+        };
+        self.say.debug(&format!("container PID: {pid}"));
         self.reporter.pid(pid);
         let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
         self.state = State::Running(Container {
@@ -115,6 +124,7 @@ impl Monitor {
             return self.finish(Outcome::unknown("it did not end when killed"));
         }
         container.timed_out = true;
+        self.say.info("the container's time is over: it is killed");
         container.deadline = Some(Instant::now() + KILLED);
         let group = nix::unistd::getpgid(Some(container.pid)).ok();
         match group.filter(|group| group.as_raw() > 1 && *group != nix::unistd::getpgrp()) {
@@ -141,10 +151,22 @@ impl Monitor {
         }
         self.scratch = scratch;
         self.logs.finish();
+        self.tell_of_losses();
+        if self.logs.lost() > 0 {
+            // What has got lost since it was told.
+            self.record_losses();
+        }
         // Ports and locks that were handed down are free before anybody learns of the end.
         self.inherited = None;
         self.terminal = None;
-        exit::record(&self.options, &outcome, self.oom_seen);
+        if let Some(notify) = self.notify.take() {
+            // Its last words are there already.
+            notify.forward(&self.say);
+        }
+        self.say.info(&outcome.to_string());
+        for failure in exit::record(&self.options, &outcome, self.oom_seen) {
+            self.say.error(&failure);
+        }
         self.reporter.exit(outcome.conmon_code(), outcome.message.as_deref());
         self.clients.begin_farewell(self.poll.registry());
         self.link = None;
@@ -158,6 +180,8 @@ impl Monitor {
 
     /// There is no container: the engine is told why, and that is all.
     pub(super) fn fail_with(&mut self, why: &[u8]) {
+        self.say
+            .error(&format!("there is no container: {}", String::from_utf8_lossy(why).trim_end()));
         self.reporter.failure(why);
         self.logs.finish();
         self.state = State::Over(Outcome { code: 1, signal: None, message: None });

@@ -33,12 +33,18 @@ pub(super) fn argv(options: &Options, console: Option<&Path>) -> Vec<OsString> {
     flag(runtime.systemd_cgroup, "--systemd-cgroup", &mut argv);
     argv.extend(runtime.args.iter().cloned());
     match &options.mode {
-        Mode::Create => {
-            argv.extend(["create".into(), "--bundle".into()]);
+        Mode::Create | Mode::Restore { .. } => {
+            let verb = if matches!(options.mode, Mode::Create) { "create" } else { "restore" };
+            argv.extend([verb.into(), "--bundle".into()]);
             argv.extend(runtime.bundle.iter().map(Into::into));
             argv.extend(["--pid-file".into(), options.container_pidfile.clone().into()]);
             flag(runtime.no_pivot, "--no-pivot", &mut argv);
             flag(runtime.no_new_keyring, "--no-new-keyring", &mut argv);
+            if let Mode::Restore { checkpoint } = &options.mode {
+                argv.extend(["--detach".into(), "--image-path".into(), checkpoint.into()]);
+                argv.push("--work-path".into());
+                argv.extend(runtime.bundle.iter().map(Into::into));
+            }
         }
         Mode::Exec { process_spec, .. } => {
             argv.extend([
@@ -55,6 +61,24 @@ pub(super) fn argv(options: &Options, console: Option<&Path>) -> Vec<OsString> {
     }
     argv.push((&options.container).into());
     argv
+}
+
+/// Names the process that the descriptors of systemd's socket activation are for.
+const LISTEN_PID: &str = "LISTEN_PID";
+
+/// Whether descriptors that were meant for us go to the runtime.
+fn is_listening(environment: &[(OsString, OsString)], whoever: bool) -> io::Result<bool> {
+    let Some((_, value)) = environment.iter().find(|(name, _)| name == LISTEN_PID) else {
+        return Ok(false);
+    };
+    let pid = value.to_str().and_then(|value| value.parse::<u32>().ok()).filter(|pid| *pid > 0);
+    match pid {
+        Some(pid) => Ok(whoever || pid == std::process::id()),
+        None => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("Invalid {LISTEN_PID} {}", value.display()),
+        )),
+    }
 }
 
 /// Starts it; its pid.
@@ -82,6 +106,9 @@ pub(super) fn spawn(
     spawn.stdout = stdio(ends.stdout);
     spawn.stderr = stdio(ends.stderr);
     spawn.fds = inherited.to_pass_on()?;
+    if is_listening(environment, options.runtime.replace_listen_pid)? {
+        spawn.pid_variable = Some(LISTEN_PID.into());
+    }
     // Without a monitor there is nobody to tell how it went.
     spawn.death_signal = Some(nix::libc::SIGKILL);
     // A child inherits the score; there is no other moment at which only it would have another.

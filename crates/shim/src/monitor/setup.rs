@@ -16,6 +16,7 @@ use super::clients::Clients;
 use super::console::Console;
 use super::control::Fifos;
 use super::exit::Outcome;
+use super::notify::Notify;
 use super::output::Output;
 use super::report::Reporter;
 use super::runtime::Ends;
@@ -26,7 +27,8 @@ use crate::start::Setup;
 
 /// A monitor ready to start the runtime; or, with the engine told, what is left to do.
 pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
-    let Setup { options, logs, sync, start, attach, inherited, oom_score, environment } = setup;
+    let Setup { options, logs, say, sync, start, attach, inherited, oom_score, environment } =
+        setup;
     let reporter = Reporter::new(sync, attach, options.keys);
     let base = (|| {
         let poll = Poll::new()?;
@@ -60,6 +62,7 @@ pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
         signals,
         reporter,
         logs,
+        say,
         stdin: Stdin::none(stdio.terminal),
         outputs: [Output::none(Stream::Stdout), Output::none(Stream::Stderr)],
         held: Vec::new(),
@@ -67,6 +70,7 @@ pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
         terminal: None,
         size: None,
         fifos: None,
+        notify: None,
         link: None,
         ends: Ends::default(),
         oom: None,
@@ -86,6 +90,10 @@ pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
 
 impl Monitor {
     fn prepare(&mut self, start: Option<std::os::fd::OwnedFd>) -> io::Result<()> {
+        if let Some(host) = &self.options.notify {
+            let bundle = self.options.runtime.bundle.as_deref();
+            self.notify = Some(Notify::listen(bundle, host, self.poll.registry())?);
+        }
         self.make_stdio()?;
         // ORDER: attach, ctl, winsz, then the word on the attach pipe: the engine connects when it has heard that.
         // Output that is passed through is nobody's to attach to.

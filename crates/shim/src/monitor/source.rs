@@ -29,11 +29,15 @@ pub(super) enum Source {
     WindowSize,
     /// The out-of-memory killer was at work.
     Oom,
+    /// The journal takes entries again.
+    Journal,
+    /// The container has a message for systemd.
+    Notify,
     /// A client: input, room for output, or its end.
     Client(usize),
 }
 
-const FIXED: [Source; 12] = [
+const FIXED: [Source; 14] = [
     Source::Signals,
     Source::Start,
     Source::Console,
@@ -46,6 +50,8 @@ const FIXED: [Source; 12] = [
     Source::Control,
     Source::WindowSize,
     Source::Oom,
+    Source::Journal,
+    Source::Notify,
 ];
 
 impl Source {

@@ -70,7 +70,18 @@ fn conmons_error_texts() {
         "Attach can only be specified for a non-legacy exec session"
     );
     assert_eq!(refused(&["-e"]), "Exec process spec path not provided. Use --exec-process-spec");
-    assert_eq!(refused(&["-r", "/nonexistent"]), "Runtime path /nonexistent is not valid");
+    assert_eq!(
+        refused(&["-r", "/nonexistent"]),
+        "Runtime path /nonexistent is not valid: No such file or directory"
+    );
+    assert_eq!(
+        refused(&["-e", "--restore", "x"]),
+        "Cannot use 'exec' and 'restore' at the same time"
+    );
+    assert_eq!(
+        refused(&["--exit-delay=-1"]),
+        "Delay before invoking exit command must be greater than or equal to 0"
+    );
     let bare = |argv: &[&str]| parse(argv.iter().map(OsString::from)).unwrap_err().to_string();
     assert_eq!(bare(&[]), "Container ID not provided. Use --cid");
     assert_eq!(bare(&["-c", "x"]), "Container UUID not provided. Use --cuuid");
@@ -82,22 +93,65 @@ fn conmons_error_texts() {
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_name() {
-    for option in [
-        "--restore=x",
-        "--sdnotify-socket=x",
-        "--syslog",
-        "--replace-listen-pid",
-        "--seccomp-notify-socket=x",
-    ] {
-        let name = option.split('=').next().unwrap();
-        assert_eq!(refused(&[option]), format!("{name} is not supported by this version"));
-    }
+fn glibs_corners() {
+    let failed = |argv: &[&str]| {
+        let text = refused(argv);
+        text.strip_prefix("option parsing failed: ").unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    // Put together, the value is the next word; nothing is abbreviated.
+    assert_eq!(failed(&["-cABC"]), "Missing argument for -c");
+    assert_eq!(failed(&["--ci", "x"]), "Unknown option --ci");
+    assert_eq!(failed(&["--ci=x"]), "Unknown option --ci=x");
+    assert_eq!(failed(&["-tZ"]), "Unknown option -tZ");
+    assert_eq!(failed(&["-t=1"]), "Unknown option -t=1");
+    assert_eq!(failed(&["-T", "abc"]), "Cannot parse integer value “abc” for -T");
+    assert_eq!(failed(&["--timeout", ""]), "Cannot parse integer value “” for --timeout");
+    assert_eq!(failed(&["--timeout", "5 "]), "Cannot parse integer value “5 ” for --timeout");
+    assert_eq!(failed(&["--timeout", "0x"]), "Cannot parse integer value “0x” for --timeout");
     assert_eq!(
-        refused(&["-l", "journald"]),
-        "the log driver journald is not supported by this version"
+        failed(&["--log-size-max", "9223372036854775808"]),
+        "Integer value “9223372036854775808” for --log-size-max out of range"
     );
-    assert_eq!(refused(&["--log-tag", "x"]), "k8s-file doesn't support --log-tag");
+    let options = parsed(&["-ti", "-T", " 010", "--", "--foo", "-Z"]).unwrap();
+    assert!(options.stdio.terminal && options.stdio.stdin);
+    assert_eq!(options.timeout, Some(Duration::from_secs(8)));
+    assert_eq!(parsed(&["--timeout", "-5"]).unwrap().timeout, None);
+    assert!(parsed(&["-tc", "other"]).unwrap().container == "other");
+    assert_eq!(parsed(&["--restore-arg", "-x"]).unwrap().runtime.options, ["-x"]);
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    for name in ["--seccomp-notify-socket", "--seccomp-notify-plugins"] {
+        let text = refused(&[name, "x"]);
+        assert!(text.starts_with(&format!("{name} is not supported: ")), "{text}");
+    }
+}
+
+#[test]
+fn the_journal_wants_an_id_that_can_be_shortened_and_labels_with_names() {
+    const LONG: &[&str] = &["-c", "0123456789abc", "-l", "journald"];
+    let with = |more: &[&str]| parsed(&[LONG, more].concat());
+    assert_eq!(refused(&["-l", "journald:"]), "Container ID must be longer than 12 characters");
+    let journal = with(&["--log-label", "A=1", "--log-tag", "t", "-n", "box", "-l", "k8s-file:/x"])
+        .unwrap()
+        .log
+        .journal
+        .unwrap();
+    assert_eq!((journal.tag.unwrap(), journal.name.unwrap()), ("t".into(), "box".into()));
+    assert_eq!(journal.labels, ["A=1"]);
+    assert!(journal.marks_partial);
+    for label in ["A", "A=1=2", "a=1", "=1", "A-B=1"] {
+        let text = with(&["--log-label", label]).unwrap_err();
+        assert!(text.starts_with("Container label") && text.contains(label), "{text}");
+    }
+    for option in ["--log-tag", "--log-label"] {
+        assert_eq!(
+            refused(&["-l", "/x", option, "A=1"]),
+            format!("k8s-file doesn't support {option}")
+        );
+        parsed(&[option, "A=1"]).unwrap();
+    }
 }
 
 #[test]
@@ -116,6 +170,7 @@ fn log_targets() {
     check(":journald", Ok(LogTarget::K8sFile("journald".into())));
     check("json-file:/a", Ok(LogTarget::JsonFile("/a".into())));
     check("off:", Ok(LogTarget::None));
+    check("journald:x", Ok(LogTarget::Journald));
     check("passthrough", Ok(LogTarget::Passthrough));
     check("", Err("log-path must not be empty"));
     check(":", Err("log-path must not be empty"));
@@ -133,8 +188,15 @@ fn help_and_version_are_what_engines_look_for() {
     for argument in ["--help", "-h", "-?"] {
         assert!(
             printed(argument).contains("--exec")
+                && printed(argument).contains("journald")
                 && printed(argument).contains("--log-global-size-max")
         );
+        assert!(printed(argument).lines().all(|line| line.chars().count() <= 100));
+    }
+    let page = printed("--manual");
+    assert!(page.starts_with(".TH dhow-shim 1 "));
+    for row in table::rows() {
+        assert!(page.contains(&format!("\\-\\-{}", row.name.replace('-', "\\-"))), "{}", row.name);
     }
 }
 

@@ -150,3 +150,58 @@ fn descriptors_that_are_handed_down_reach_the_container_and_are_closed_before_it
     assert_eq!(text, "through\n");
     session.wait_exit();
 }
+
+#[test]
+fn a_restore_is_told_to_the_runtime_and_is_a_container_like_another() {
+    let session = Session::new("exit 9");
+    let args = ["--sync", "-l", "none", "--full-attach", "--restore", "/check", "--no-pivot"];
+    let spawn = shim(&session, &args).args(["--restore-arg", "--tcp-established"]);
+    let said = with_sync_pipe(spawn, |spawn| {
+        assert_eq!(output(spawn, &OutputLimits::default()).unwrap().status.code(), Some(9));
+    });
+    assert_eq!(said, format!("{{\"pid\": {}}}\n", session.text("bundle/pidfile-box")));
+    assert_eq!(
+        session.text("argv"),
+        "restore --bundle . --pid-file pidfile-box --no-pivot --detach --image-path /check --work-path . --tcp-established box\n"
+    );
+}
+
+#[test]
+fn the_runtime_is_the_one_who_listens() {
+    let runtime_sees = |given: &str, more: &[&str]| {
+        let session = Session::new("exit 0");
+        session.write("bundle/create", "echo $LISTEN_PID $$ $LISTEN_FDS > $DIR/listen; exit 1");
+        let args = [&["--sync", "-l", "none", "--full-attach"], more].concat();
+        let spawn = shim(&session, &args).env("LISTEN_PID", given).env("LISTEN_FDS", "2");
+        let said = with_sync_pipe(spawn, |spawn| {
+            assert_eq!(output(spawn, &OutputLimits::default()).unwrap().status.code(), Some(1));
+        });
+        (said, std::fs::read_to_string(session.path("listen")).unwrap_or_default())
+    };
+    let (_, seen) = runtime_sees("1", &[]);
+    assert!(seen.starts_with("1 ") && seen.ends_with(" 2\n"), "{seen}");
+    let (_, seen) = runtime_sees("1", &["--replace-listen-pid"]);
+    let (listen, rest) = seen.split_once(' ').unwrap();
+    assert_eq!(rest, format!("{listen} 2\n"));
+    for garbage in ["0", "x", ""] {
+        let (said, seen) = runtime_sees(garbage, &[]);
+        assert!(said.contains("Invalid LISTEN_PID") && seen.is_empty(), "{said} {seen}");
+    }
+}
+
+#[test]
+fn the_first_process_ends_with_one_when_told_to() {
+    let session = Session::new("exit 0");
+    let (_word, its_start) = std::io::pipe().unwrap();
+    let spawn = shim(&session, &["-l", "none"]).fd(its_start.into(), 5).env("_OCI_STARTPIPE", "5");
+    let child = spawn.spawn().unwrap();
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        u64::from_str_radix(caught, 16).unwrap() & (1 << 14) != 0
+    };
+    while !caught() {}
+    child.signal(15).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(!session.path("argv").exists());
+}

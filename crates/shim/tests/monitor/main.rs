@@ -10,6 +10,7 @@ mod compat;
 mod exec;
 mod exit;
 mod harness;
+mod journal;
 mod log;
 mod real;
 mod start;

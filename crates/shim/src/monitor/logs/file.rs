@@ -14,6 +14,7 @@ use dhow_sys::pipe::write_vectored;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
+use super::losses::Losses;
 use crate::options::LogLimits;
 
 /// What a log file is created with.
@@ -34,8 +35,8 @@ pub(super) struct LogFile {
     total: u64,
     /// The file does not end with a newline: a write failed in the middle of a record.
     torn: bool,
-    /// Bytes of records that could not be written.
-    lost: u64,
+    /// Records that could not be written.
+    lost: Losses,
     /// The beginning of a character whose end was not read yet (JSON holds characters), of stdout and of stderr.
     held: [Vec<u8>; 2],
 }
@@ -53,7 +54,7 @@ impl LogFile {
             size,
             total: size,
             torn: false,
-            lost: 0,
+            lost: Losses::default(),
             held: Default::default(),
         })
     }
@@ -61,7 +62,7 @@ impl LogFile {
     /// Where the next chunk will be, if this file has all of the output as it was written and will keep it.
     pub(super) fn place(&self) -> Option<LogPlace> {
         let is_whole = self.format == Format::K8sFile
-            && self.lost == 0
+            && self.lost.bytes == 0
             && self.limits.max_size.is_none()
             && self.limits.max_total.is_none();
         is_whole.then_some(LogPlace { inode: self.inode, offset: self.size, skip: [0; 2] })
@@ -176,9 +177,14 @@ impl LogFile {
                     self.count(written as u64);
                     self.torn = !ends_with_newline(batch, written);
                     IoSlice::advance_slices(&mut batch, written);
+                    if batch.is_empty() {
+                        self.lost.over();
+                    }
                 }
-                Ok(_) | Err(_) => {
-                    self.lost += batch.iter().map(|slice| slice.len() as u64).sum::<u64>();
+                failed => {
+                    let bytes = batch.iter().map(|slice| slice.len() as u64).sum();
+                    let why = failed.err().unwrap_or(io::ErrorKind::WriteZero.into());
+                    self.lost.add(bytes, why);
                     return;
                 }
             }
@@ -213,6 +219,10 @@ impl LogFile {
             _ => false,
         };
         if same {
+            // As conmon: who has the log rotated may ask for it.
+            if self.limits.rotate.is_some() && self.size > 0 {
+                self.start_anew();
+            }
             return;
         }
         let file = if self.path.exists() { open(&self.path) } else { replace(&self.path) };
@@ -223,6 +233,16 @@ impl LogFile {
         }
     }
 
+    /// See [`Losses::news`].
+    pub(super) fn news(&mut self) -> Option<String> {
+        self.lost.news(self.path.display())
+    }
+
+    /// Bytes that it did not take.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.bytes
+    }
+
     pub(super) fn finish(&mut self, now: Timestamp, sync: bool) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = std::mem::take(&mut self.held[usize::from(stream == Stream::Stderr)]);
@@ -231,9 +251,6 @@ impl LogFile {
                 json_file::encode(&mut record, now, stream, &rest, false);
                 self.write_record(&record);
             }
-        }
-        if self.lost > 0 {
-            tracing::debug!(bytes = self.lost, path = %self.path.display(), "log records were lost");
         }
         if sync {
             // A disk that fails now was not asked to keep the container from ending.

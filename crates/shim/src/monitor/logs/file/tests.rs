@@ -121,7 +121,7 @@ fn a_failing_write_is_counted_and_a_torn_record_is_ended() {
     let writable =
         std::mem::replace(&mut log.file.file, fs::File::open(log.dir.path().join("log")).unwrap());
     log.write(Stream::Stdout, b"lost\n");
-    assert_eq!(log.file.lost, 45 + 5);
+    assert_eq!(log.file.lost(), 45 + 5);
     log.file.file = writable;
     write_vectored(&log.file.file, &[IoSlice::new(b"2026-01-02T03:04:05.000000000+00:00 torn")])
         .unwrap();
