@@ -111,6 +111,7 @@ impl Storage {
             // ORDER: the lock last, or a directory without one would be nobody's.
             lease.unlink()?;
         }
+        self.drop_partials(false)?;
         collected.layers.sort();
         collected.blobs.sort();
         Ok(collected)

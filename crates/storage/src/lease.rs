@@ -130,6 +130,16 @@ impl Lease<'_> {
         self.dir.join(format!("{what}{}", self.counter.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// Keeps the layers of an image from collection until the lease goes, whether they are there yet or not. Whoever
+    /// asks for them afterwards can rely on the answer.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Lock`].
+    pub fn claim(&self, chains: &[ChainId]) -> Result<()> {
+        let needs: Vec<Need> = chains.iter().copied().map(Need::Layer).collect();
+        self.need(&needs)
+    }
+
     /// Keeps these from collection until the lease goes, whether they exist yet or not.
     pub(crate) fn need(&self, needs: &[Need]) -> Result<()> {
         let lines: String = needs.iter().map(Need::line).collect();

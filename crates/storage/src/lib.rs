@@ -5,6 +5,7 @@
 //! root/layers/<chain hex>/         layer.json and diff/: one extracted layer, never written again
 //! root/images/<id hex>/image.json  what an image is made of, its configuration included
 //! root/images/names/<name>         symlink to ../<id hex>
+//! root/partial/<hex>               a download that is not finished
 //! root/tmp/                        what is being made; each part owned by a flock beside it
 //! ```
 //! INVARIANT: whatever has its final name is complete: it was made under `tmp`, brought to the disk with one syncfs, and
@@ -32,6 +33,7 @@ mod lease;
 mod limits;
 mod merged;
 mod names;
+mod partial;
 mod rootfs;
 mod shm;
 mod store;
@@ -50,6 +52,7 @@ pub use image::{Image, ImageList, NewImage};
 pub use layer::{Layer, LayerSource, LayerTar};
 pub use lease::Lease;
 pub use limits::Limits;
+pub use partial::Partial;
 pub use rootfs::{Base, MountOptions, RootFs};
 pub use shm::{mount_shm, unmount_shm};
 pub use store::{Storage, StorageOptions};
