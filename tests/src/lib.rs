@@ -14,6 +14,7 @@ mod need;
 pub mod podman;
 mod process;
 mod pty;
+pub mod registry;
 mod wait;
 
 pub use command::{Output, Run, Running, split};

@@ -19,6 +19,8 @@ pub(crate) const TEST: &[Need] = &[
     ("conmon", "conmon"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
+    ("docker-registry", "docker-registry"),
+    ("openssl", "openssl"),
     ("busybox", "busybox-static"),
     ("strace", "strace"),
     ("mmdebstrap", "mmdebstrap"),

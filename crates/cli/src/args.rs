@@ -81,6 +81,10 @@ pub(crate) enum Command {
     Info(commands::info::Args),
     /// Show everything known of containers and images
     Inspect(commands::inspect::Args),
+    /// Log in to a registry
+    Login(commands::login::Args),
+    /// Forget the credentials of a registry
+    Logout(commands::logout::Args),
     /// Write the manual pages
     #[command(hide = true)]
     Man(commands::man::Args),
@@ -176,6 +180,10 @@ pub(crate) enum ImageCommand {
     Import(commands::import::Args),
     /// Bring images in from an archive or a directory
     Load(commands::load::Args),
+    /// Bring images in from a registry
+    Pull(Box<commands::pull::Args>),
+    /// Send an image to a registry
+    Push(Box<commands::push::Args>),
     /// Write images to an archive or a directory
     Save(commands::save::Args),
     /// Give an image more names

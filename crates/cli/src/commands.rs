@@ -20,11 +20,15 @@ pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod mount;
 pub(crate) mod pause;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;
@@ -55,6 +59,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8> {
         Command::Images(args) => images::run(&args, context),
         Command::Info(args) => info::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
+        Command::Login(args) => login::run(args, context),
+        Command::Logout(args) => logout::run(&args, context),
         Command::Man(args) => man::run(&args),
         Command::Rmi(args) => rmi::run(args, context),
         Command::Version(args) => version::run(&args),
@@ -107,6 +113,8 @@ fn image(command: ImageCommand, context: &Context) -> Result<u8> {
         ImageCommand::History(args) => history::run(&args, context),
         ImageCommand::Import(args) => import::run(args, context),
         ImageCommand::Load(args) => load::run(args, context),
+        ImageCommand::Pull(args) => pull::run(&args, context),
+        ImageCommand::Push(args) => push::run(&args, context),
         ImageCommand::Save(args) => save::run(&args, context),
         ImageCommand::Tag(args) => tag::run(&args, context),
         ImageCommand::Untag(args) => untag::run(&args, context),

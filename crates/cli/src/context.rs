@@ -59,6 +59,7 @@ impl Context {
             search,
             exit_command,
             environment: self.environment.passed_on(),
+            registries: self.environment.registries(),
         })
     }
 

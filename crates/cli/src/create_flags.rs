@@ -23,6 +23,7 @@ use dhow_engine::request::{
     parse_label_file,
 };
 
+use crate::commands::pull::PullFlags;
 use crate::environment::Environment;
 use crate::refused::Refused;
 
@@ -293,6 +294,8 @@ pub(crate) struct CreateFlags {
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Log", value_delimiter = ',', value_parser = value::<LogOption>)]
     log_opt: Vec<LogOption>,
 
+    #[command(flatten)]
+    pub(crate) pull: PullFlags,
     #[command(flatten)]
     refused: Refused,
 }

@@ -1,11 +1,14 @@
 //! The environment: read once, here and nowhere else.
 //!
 //! `DHOW_ROOT`, `DHOW_RUNROOT`, `DHOW_RUNTIME`, `DHOW_CONMON` and `DHOW_LOG_LEVEL` stand in for the global flags of
-//! the same names.
+//! the same names. Where registries' files are follows `CONTAINERS_REGISTRIES_CONF`, `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG`,
+//! `HOME` and the XDG directories; proxies are those of `https_proxy`, `http_proxy` and `no_proxy`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+
+use dhow_engine::RegistrySettings;
 
 /// The variables of this process.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +51,62 @@ impl Environment {
     pub(crate) fn search_path(&self) -> Vec<PathBuf> {
         let path = self.get("PATH").unwrap_or(OsStr::from_bytes(DEFAULT_PATH.as_bytes()));
         std::env::split_paths(path).filter(|dir| dir.is_absolute()).collect()
+    }
+
+    /// Where what is known of registries is kept, as containers-registries.conf(5), containers-auth.json(5) and their
+    /// like have it.
+    pub(crate) fn registries(&self) -> RegistrySettings {
+        let dir = |name: &str| self.get(name).map(PathBuf::from);
+        let home = dir("HOME");
+        let user = dir("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
+        let user = user.map(|dir| dir.join("containers"));
+        let system = PathBuf::from("/etc/containers");
+        let ours = |name: &str| user.as_ref().map(|dir| dir.join(name));
+        let own_file = |name: &str| ours(name).filter(|path| path.is_file());
+        let told = dir("CONTAINERS_REGISTRIES_CONF");
+        let registries_dirs = match &told {
+            // Whoever names a file means that one.
+            Some(_) => Vec::new(),
+            None => [system.join("registries.conf.d")]
+                .into_iter()
+                .chain(ours("registries.conf.d"))
+                .collect(),
+        };
+        let runtime = dir("XDG_RUNTIME_DIR").unwrap_or_else(|| "/run/containers/0".into());
+        let auth_files = match dir("REGISTRY_AUTH_FILE") {
+            Some(file) => vec![file],
+            None => {
+                let primary = match self.get("XDG_RUNTIME_DIR") {
+                    Some(_) => runtime.join("containers/auth.json"),
+                    None => runtime.join("auth.json"),
+                };
+                let docker = dir("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.join(".docker")));
+                [primary]
+                    .into_iter()
+                    .chain(ours("auth.json"))
+                    .chain(docker.map(|dir| dir.join("config.json")))
+                    .chain(home.as_ref().map(|dir| dir.join(".dockercfg")))
+                    .collect()
+            }
+        };
+        let proxy = |names: [&str; 2]| names.into_iter().find_map(|name| self.text(name));
+        RegistrySettings {
+            registries_conf: told
+                .or_else(|| own_file("registries.conf"))
+                .unwrap_or_else(|| system.join("registries.conf")),
+            registries_dirs,
+            policy: own_file("policy.json").unwrap_or_else(|| system.join("policy.json")),
+            auth_files,
+            cert_dirs: ours("certs.d")
+                .into_iter()
+                .chain([system.join("certs.d"), "/etc/docker/certs.d".into()])
+                .collect(),
+            search: self.search_path(),
+            environment: self.passed_on(),
+            https_proxy: proxy(["https_proxy", "HTTPS_PROXY"]).map(str::to_owned),
+            http_proxy: self.text("http_proxy").map(str::to_owned),
+            no_proxy: proxy(["no_proxy", "NO_PROXY"]).map(str::to_owned),
+        }
     }
 
     /// What helpers of the engine are started with.

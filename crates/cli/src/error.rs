@@ -90,9 +90,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         EngineError::NoSuch { object: dhow_engine::Object::Container, .. } => {
             Some("`dhow ps -a` lists the containers")
         }
-        EngineError::NoSuch { object: dhow_engine::Object::Image, .. } => Some(
-            "`dhow images` lists the images; `dhow load -i FILE` brings one in (registries are not supported yet)",
-        ),
+        EngineError::NoSuch { object: dhow_engine::Object::Image, .. } => {
+            Some("`dhow images` lists the images; `dhow pull` and `dhow load` bring them in")
+        }
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ mod output;
 mod output_file;
 mod progress;
 mod refused;
+mod registry_flags;
 mod signals;
 mod table;
 mod targets;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc;
 
+use crate::error::warn_line;
 use anyhow::Result;
 use dhow_engine::{Error, Event, Progress};
 use dhow_sys::tty::is_terminal;
@@ -24,6 +25,38 @@ pub(crate) fn shown<T: Send>(
         let progress = Progress::to(sender);
         Ok(work(&progress)?)
     })
+}
+
+/// The same, and where stderr is no terminal, a line for each thing that happens.
+pub(crate) fn told<T: Send>(
+    quiet: bool,
+    work: impl FnOnce(&Progress) -> Result<T, Error> + Send,
+) -> Result<T> {
+    if quiet || is_terminal(io::stderr()) {
+        return shown(quiet, work);
+    }
+    let (sender, events) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for event in events {
+                tell(&event);
+            }
+        });
+        let progress = Progress::to(sender);
+        Ok(work(&progress)?)
+    })
+}
+
+fn tell(event: &Event) {
+    let line = match event {
+        Event::Trying { name } => format!("Trying to pull {name}..."),
+        Event::Retrying { why } => format!("Trying again: {why}"),
+        Event::Started { layer, .. } => format!("Copying blob {layer}"),
+        Event::Finished { layer } => format!("Copying blob {layer} done"),
+        Event::Present { layer } => format!("Copying blob {layer} skipped: already exists"),
+        _ => return,
+    };
+    warn_line(&line);
 }
 
 fn draw(events: &mpsc::Receiver<Event>) {
@@ -53,6 +86,14 @@ fn draw(events: &mpsc::Receiver<Event>) {
                     bar.finish_with_message("done");
                 }
             }
+            Event::Present { layer } => {
+                let style = ProgressStyle::with_template("{prefix} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
+                let bar = ProgressBar::new(0).with_style(style).with_prefix(short(&layer));
+                bars.add(bar).finish_with_message("already exists");
+            }
+            Event::Trying { name } => drop(bars.println(format!("Trying to pull {name}..."))),
+            Event::Retrying { why } => drop(bars.println(format!("Trying again: {why}"))),
             _ => {}
         }
     }

@@ -7,13 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 /// Refused flags that take a value.
 const WITH_VALUE: &[&str] = &[
-    "arch",
-    "authfile",
     "blkio-weight-device",
-    "cert-dir",
     "cgroup-conf",
     "chrootdirs",
-    "creds",
     "decryption-key",
     "device-read-bps",
     "device-read-iops",
@@ -48,20 +44,15 @@ const WITH_VALUE: &[&str] = &[
     "link-local-ip",
     "mac-address",
     "network-alias",
-    "os",
     "passwd-entry",
     "personality",
-    "platform",
     "pod",
     "pod-id-file",
     "preserve-fd",
     "preserve-fds",
     "publish",
-    "pull",
     "rdt-class",
     "requires",
-    "retry",
-    "retry-delay",
     "sdnotify",
     "seccomp-policy",
     "secret",
@@ -71,7 +62,6 @@ const WITH_VALUE: &[&str] = &[
     "systemd",
     "uidmap",
     "userns",
-    "variant",
     "volume-driver",
     "volumes-from",
 ];
@@ -87,12 +77,10 @@ const SWITCHES: &[&str] = &[
     "oom-kill-disable",
     "passwd",
     "publish-all",
-    "quiet",
     "rmi",
-    "tls-verify",
 ];
 
-const SHORT: &[(&str, char)] = &[("publish", 'p'), ("publish-all", 'P'), ("quiet", 'q')];
+const SHORT: &[(&str, char)] = &[("publish", 'p'), ("publish-all", 'P')];
 
 /// The refused flags, to be flattened into a command.
 #[derive(Debug, Clone, Default)]

@@ -73,6 +73,7 @@ mod tests {
             search: Vec::new(),
             exit_command: Vec::new(),
             environment: Vec::new(),
+            registries: dhow_image::RegistrySettings::default(),
         })
         .unwrap();
         let rootfs = dir.path().join("rootfs");

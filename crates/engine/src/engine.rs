@@ -33,6 +33,8 @@ pub struct EngineOptions {
     pub exit_command: Vec<OsString>,
     /// What monitor and runtime see of the environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// Where what is known of registries is kept.
+    pub registries: dhow_image::RegistrySettings,
 }
 
 /// A container engine on one pair of roots. Cheap to open: what a verb does not need is not loaded.

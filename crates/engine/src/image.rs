@@ -70,7 +70,7 @@ impl Engine {
             id: image.id.hex(),
             digest: image.digest.to_string(),
             repo_digests: repo_digests(&image, &names),
-            repo_tags: names.clone(),
+            repo_tags: names.iter().filter(|name| !name.contains('@')).cloned().collect(),
             parent: String::new(),
             comment: config.comment().to_owned(),
             created: Time::from_unix_nanos(image.created),
@@ -179,7 +179,7 @@ impl Engine {
         let candidates = ImageReference::candidates(text).unwrap_or_default();
         for candidate in &candidates {
             let found = match candidate.digest() {
-                Some(digest) => self.find_by_digest(candidate, &digest.to_string())?,
+                Some(digest) => self.find_by_digest(candidate, &digest.to_string(), text)?,
                 None => found(storage.resolve_image(&candidate.to_string()), text)?
                     .map(|image| FoundImage { image, name: Some(candidate.to_string()) }),
             };
@@ -192,19 +192,44 @@ impl Engine {
         {
             return Ok(FoundImage { image, name: None });
         }
-        match candidates.as_slice() {
-            [local, _] => self.find_anywhere(local, text)?.ok_or_else(no_such),
-            _ => Err(no_such()),
+        let [local, _] = candidates.as_slice() else { return Err(no_such()) };
+        match self.find_by_alias(text)? {
+            Some(found) => Ok(found),
+            None => self.find_anywhere(local, text)?.ok_or_else(no_such),
         }
     }
 
-    /// `name@sha256:…`: the digest decides, the image must have that name.
+    /// What registries.conf takes a short name for: an alias, or an image of a registry that is searched.
+    fn find_by_alias(&self, text: &str) -> Result<Option<FoundImage>> {
+        let names = match dhow_image::short_names(&self.options.registries, text) {
+            Ok(names) => names,
+            Err(error) => {
+                tracing::debug!(%error, "the short name is looked for as it is");
+                return Ok(None);
+            }
+        };
+        for name in names {
+            if let Some(image) = found(self.storage()?.resolve_image(&name.to_string()), text)? {
+                return Ok(Some(FoundImage { image, name: Some(name.to_string()) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `name@sha256:…`: pulled under that very name, or the digest decides and the image must have that name.
     fn find_by_digest(
         &self,
         reference: &ImageReference,
         digest: &str,
+        text: &str,
     ) -> Result<Option<FoundImage>> {
         let storage = self.storage()?;
+        let exact = reference.digest().map(|digest| reference.with_digest(*digest).to_string());
+        if let Some(name) = exact
+            && let Some(image) = found(storage.resolve_image(&name), text)?
+        {
+            return Ok(Some(FoundImage { image, name: Some(name) }));
+        }
         let Some(image) = found(storage.resolve_image(digest), digest)? else { return Ok(None) };
         let names = storage.image_names(&image.id).map_err(Error::Storage)?;
         let named =
@@ -363,7 +388,7 @@ fn row(
         created,
         created_at: created,
         dangling: names.is_empty(),
-        repo_tags: names.clone(),
+        repo_tags: names.iter().filter(|name| !name.contains('@')).cloned().collect(),
         history: names.clone(),
         names,
         ..ImageRow::default()
@@ -374,6 +399,7 @@ fn repo_digests(image: &Image, names: &[String]) -> Vec<String> {
     let mut digests: Vec<String> = names
         .iter()
         .filter_map(|name| Some(format!("{}@{}", repository(name)?, image.digest)))
+        .chain(names.iter().filter(|name| name.contains('@')).cloned())
         .collect();
     digests.sort();
     digests.dedup();

@@ -21,7 +21,7 @@ pub use container::{
 };
 pub use image::{
     DiffReport, HistoryRow, ImageInspect, ImageRootFs, ImageRow, ImagesReport, LoadedImage,
-    RemovedImage,
+    PulledImage, RemovedImage,
 };
 pub use info::{
     ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security,

@@ -41,7 +41,7 @@ pub use device::{Device, DeviceAccess, DeviceCgroupRule, DeviceKind};
 pub use env::{EnvArgument, EnvVar, parse_env_file};
 pub use filter::{ContainerFilter, ImageFilter, LabelMatch};
 pub use hosts::HostEntry;
-pub use images::SaveRequest;
+pub use images::{PlatformRequest, PullPolicy, PullRequest, SaveRequest};
 pub use invalid::Invalid;
 pub use label::{Label, parse_label_file};
 pub use log::{LogDriver, LogOption, LogOptions};

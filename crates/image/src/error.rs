@@ -1,6 +1,7 @@
 //! What can be wrong with a name, an archive or an instruction.
 
 use std::io;
+use std::path::PathBuf;
 
 use dhow_storage::Digest;
 
@@ -94,6 +95,76 @@ pub enum Error {
         instruction: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// A short name that means nothing, or may mean several things.
+    #[error("short name {name:?} does not resolve: {why}")]
+    ShortName {
+        /// As the user wrote it.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// registries.conf forbids it.
+    #[error("{reference} cannot be reached: registries.conf blocks {prefix}")]
+    Blocked {
+        /// The image.
+        reference: String,
+        /// The prefix that is blocked.
+        prefix: String,
+    },
+    /// policy.json forbids it, or asks for what dhow cannot do.
+    #[error("the signature policy refuses {reference}: {why}")]
+    Policy {
+        /// The image.
+        reference: String,
+        /// The requirement.
+        why: String,
+    },
+    /// A configuration file that cannot be used.
+    #[error("cannot use {}: {why}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The registry has no such image, repository, or blob.
+    #[error("{registry} has no {what}")]
+    NotInRegistry {
+        /// Its host.
+        registry: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// The registry wants to know who asks, or does not let him.
+    #[error("{registry} refuses access to {what}: {why}")]
+    Denied {
+        /// Its host.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// Its words.
+        why: String,
+    },
+    /// The registry answers with something else than what was asked for.
+    #[error("{registry}: cannot {action}: {why}")]
+    Registry {
+        /// Its host.
+        registry: String,
+        /// What was being done, as a verb phrase.
+        action: String,
+        /// What it said.
+        why: String,
+    },
+    /// The registry cannot be reached, or the connection broke. Another attempt may help.
+    #[error("{registry}: cannot {action}")]
+    Network {
+        /// Its host.
+        registry: String,
+        /// What was being done, as a verb phrase.
+        action: String,
+        /// Why not.
+        source: io::Error,
     },
     /// The store refused.
     #[error("cannot {action}")]

@@ -22,8 +22,12 @@ mod load;
 mod manifest;
 mod pack;
 mod platform;
+mod policy;
 mod progress;
+mod pull;
+mod push;
 mod reference;
+mod registry;
 mod save;
 
 pub use archive::Input;
@@ -36,5 +40,13 @@ pub use load::{LoadOptions, Loaded, load};
 pub use manifest::{manifest_annotations, manifest_media_type};
 pub use platform::Platform;
 pub use progress::{Event, Progress};
+pub use pull::{PullOptions, Pulled, pull, pull_all_tags, remote_digests};
+pub use push::{PushFormat, push};
 pub use reference::ImageReference;
+pub use registry::auth::{
+    Credentials, credentials_key, logged_in, remove_credentials, store_credentials,
+};
+pub use registry::login::log_in;
+pub use registry::settings::{Access, RegistrySettings};
+pub use registry::short_names;
 pub use save::{Output, SaveFormat, Saved, save};

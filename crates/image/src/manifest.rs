@@ -9,6 +9,7 @@ use dhow_storage::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, null_as_default};
+use crate::error::Error;
 use crate::platform::Platform;
 
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -19,6 +20,9 @@ pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.ma
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
+const OCI_FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+const DOCKER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 /// More layers than the kernel can stack.
 pub(crate) const MAX_LAYERS: usize = 500;
@@ -140,6 +144,40 @@ fn check_version(version: u32) -> Result<(), String> {
     if version == 2 { Ok(()) } else { Err(format!("its schema version is {version}, not 2")) }
 }
 
+/// The entry of an index for `platform`; a single one is taken for what it is.
+pub(crate) fn choose(
+    archive: &str,
+    entry: &str,
+    descriptors: &[Descriptor],
+    platform: &Platform,
+) -> Result<Descriptor, Error> {
+    if let [only] = descriptors {
+        return Ok(only.clone());
+    }
+    let ranked = descriptors.iter().filter_map(|d| Some((platform.rank(d.platform.as_ref()?)?, d)));
+    // Of equals the first: max_by_key would take the last.
+    let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    best.map(|(_, descriptor)| descriptor.clone()).ok_or_else(|| {
+        let mut available: Vec<String> = descriptors
+            .iter()
+            .filter_map(|d| d.platform.as_ref())
+            .map(ToString::to_string)
+            .collect();
+        available.dedup();
+        let available = if available.is_empty() {
+            format!("what {entry} does not say")
+        } else {
+            available.join(", ")
+        };
+        Error::NoPlatform { archive: archive.to_owned(), wanted: platform.to_string(), available }
+    })
+}
+
+/// Is it of a layer that is not in the registry but somewhere else?
+pub(crate) fn is_foreign(media_type: &str) -> bool {
+    media_type.starts_with(OCI_FOREIGN) || media_type.starts_with(DOCKER_FOREIGN)
+}
+
 /// Is this the media type of a layer dhow can read? The compression is seen from the bytes, not believed.
 pub(crate) fn is_layer(media_type: &str) -> bool {
     let base = media_type
@@ -148,13 +186,7 @@ pub(crate) fn is_layer(media_type: &str) -> bool {
         .or_else(|| media_type.strip_suffix(".gzip"))
         .or_else(|| media_type.strip_suffix(".zstd"))
         .unwrap_or(media_type);
-    matches!(
-        base,
-        OCI_LAYER
-            | DOCKER_LAYER
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar"
-    )
+    matches!(base, OCI_LAYER | DOCKER_LAYER | OCI_FOREIGN | DOCKER_FOREIGN)
 }
 
 /// Is this the media type of an image's configuration, rather than of some other artifact's?

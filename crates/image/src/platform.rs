@@ -38,6 +38,13 @@ impl fmt::Display for Platform {
 }
 
 impl Platform {
+    /// Does what was made for `offered` run here?
+    #[must_use]
+    pub fn serves(&self, offered: &Platform) -> bool {
+        // A document that does not say it is not doubted.
+        offered.os.is_empty() || offered.architecture.is_empty() || self.rank(offered).is_some()
+    }
+
     /// How well an image for `offered` serves here; `None`: not at all, more is better.
     pub(crate) fn rank(&self, offered: &Platform) -> Option<u32> {
         if self.os != offered.os || self.architecture != offered.architecture {

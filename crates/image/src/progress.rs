@@ -34,6 +34,16 @@ pub enum Event {
         /// Which layer.
         layer: Digest,
     },
+    /// A name is being looked for.
+    Trying {
+        /// Fully qualified.
+        name: String,
+    },
+    /// The network has failed; it is tried again.
+    Retrying {
+        /// Why.
+        why: String,
+    },
     /// It is in the store already and is not read.
     Present {
         /// Which layer.

@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::termios::{OptionalActions, OutputModes, Termios, Winsize};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios, Winsize};
 
 /// Rows and columns of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,36 @@ pub fn enable_onlcr(fd: impl AsFd) -> io::Result<()> {
     let mut modes = rustix::termios::tcgetattr(&fd)?;
     modes.output_modes |= OutputModes::ONLCR;
     Ok(rustix::termios::tcsetattr(fd, OptionalActions::Now, &modes)?)
+}
+
+/// A terminal that shows nothing of what is typed until this is dropped, for a password.
+#[derive(Debug)]
+#[must_use = "the terminal echoes again when this is dropped"]
+pub struct NoEcho {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl NoEcho {
+    /// Lines are still edited and keys still make signals; the end of the line is shown.
+    ///
+    /// # Errors
+    /// `ENOTTY` if `fd` is no terminal.
+    pub fn enter(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let before = rustix::termios::tcgetattr(fd)?;
+        let terminal = fd.try_clone_to_owned()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+        rustix::termios::tcsetattr(fd, OptionalActions::Flush, &hidden)?;
+        Ok(NoEcho { terminal, before })
+    }
+}
+
+impl Drop for NoEcho {
+    fn drop(&mut self) {
+        rustix::termios::tcsetattr(&self.terminal, OptionalActions::Drain, &self.before).ok();
+    }
 }
 
 /// A terminal in raw mode until this is dropped.
@@ -96,6 +126,10 @@ mod tests {
         let within = rustix::termios::tcgetattr(&pty.slave).unwrap();
         assert_ne!(within.local_modes, before.local_modes);
         drop(raw);
+        let hidden = NoEcho::enter(pty.slave.as_fd()).unwrap();
+        let within = rustix::termios::tcgetattr(&pty.slave).unwrap();
+        assert!(!within.local_modes.contains(LocalModes::ECHO));
+        drop(hidden);
         assert_eq!(rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes, before.local_modes);
     }
 

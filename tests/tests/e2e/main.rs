@@ -14,6 +14,7 @@ mod mounts;
 mod namespaces;
 mod oracle;
 mod process;
+mod registry;
 mod resources;
 mod restart;
 mod run;

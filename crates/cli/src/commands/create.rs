@@ -38,8 +38,11 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
+    let pull = args.flags.pull.clone();
     let request = args.request(&context.environment)?;
-    let id = create(&context.engine()?, &request)?;
+    let engine = context.engine()?;
+    pull.ensure(&engine, &request)?;
+    let id = create(&engine, &request)?;
     output::line(id.as_str())?;
     Ok(SUCCESS)
 }

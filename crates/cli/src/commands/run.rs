@@ -58,6 +58,7 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
         stdout: attach.is_empty() || attach.contains(&Attach::Stdout),
         stderr: attach.is_empty() || attach.contains(&Attach::Stderr),
     };
+    let pull = args.flags.pull.clone();
     let request = args.flags.request(&context.environment, &command_line())?;
     let passthrough = request.logging.driver == LogDriver::Passthrough;
     if passthrough
@@ -74,6 +75,8 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
         );
     }
     let engine = context.engine()?;
+    // Before signals are caught: one that comes meanwhile ends this command.
+    pull.ensure(&engine, &request)?;
     let manner = Manner { streams, detach_keys };
     if args.detach {
         let id = create(&engine, &request)?;

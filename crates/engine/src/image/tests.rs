@@ -29,6 +29,7 @@ impl Place {
             search: vec!["/usr/bin".into(), "/usr/sbin".into(), "/usr/local/bin".into()],
             exit_command: Vec::new(),
             environment: Vec::new(),
+            registries: dhow_image::RegistrySettings::default(),
         })
         .unwrap();
         Place { dir, engine }

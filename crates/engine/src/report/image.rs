@@ -186,6 +186,18 @@ pub struct LoadedImage {
     pub names: Vec<String>,
 }
 
+/// An image that `pull` has seen to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PulledImage {
+    /// All 64 digits.
+    pub id: String,
+    /// The name it was pulled under; none: it was here.
+    pub name: Option<String>,
+    /// What the user should know, though it is no error.
+    pub warning: Option<String>,
+}
+
 /// What `rmi` has taken away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -57,7 +57,7 @@ pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Found
     let mut images = Vec::new();
     for (descriptors, said) in group(&index.manifests) {
         let names = names(archive, said.as_deref())?;
-        let descriptor = choose(archive, "index.json", &descriptors, platform)?;
+        let descriptor = manifest::choose(archive.name(), "index.json", &descriptors, platform)?;
         images.push(image(archive, descriptor, names, platform)?);
         archive.check_total("index.json", &images)?;
     }
@@ -74,7 +74,7 @@ pub(super) fn flat_image(archive: &Archive, platform: &Platform) -> Result<Vec<F
             Ok(vec![found(archive, Blobs::Flat, entry, &manifest, bytes, names)?])
         }
         Document::Index(index) => {
-            choose(archive, entry, &index.manifests, platform)?;
+            manifest::choose(archive.name(), entry, &index.manifests, platform)?;
             Err(archive.unsupported(entry, "a list of several images in a `dir:`"))
         }
     }
@@ -136,39 +136,6 @@ fn names(archive: &Archive, said: Option<&str>) -> Result<Vec<ImageReference>> {
     }
 }
 
-/// The entry of an index for `platform`; a single one is taken for what it is.
-fn choose(
-    archive: &Archive,
-    entry: &str,
-    descriptors: &[Descriptor],
-    platform: &Platform,
-) -> Result<Descriptor> {
-    if let [only] = descriptors {
-        return Ok(only.clone());
-    }
-    let ranked = descriptors.iter().filter_map(|d| Some((platform.rank(d.platform.as_ref()?)?, d)));
-    // Of equals the first: max_by_key would take the last.
-    let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    best.map(|(_, descriptor)| descriptor.clone()).ok_or_else(|| {
-        let mut available: Vec<String> = descriptors
-            .iter()
-            .filter_map(|d| d.platform.as_ref())
-            .map(ToString::to_string)
-            .collect();
-        available.dedup();
-        let available = if available.is_empty() {
-            format!("what {entry} does not say")
-        } else {
-            available.join(", ")
-        };
-        Error::NoPlatform {
-            archive: archive.name().to_owned(),
-            wanted: platform.to_string(),
-            available,
-        }
-    })
-}
-
 /// Follows a descriptor through indexes to a manifest, and reads that image's documents.
 fn image(
     archive: &Archive,
@@ -186,7 +153,7 @@ fn image(
                 return found(archive, Blobs::Layout, &entry, &manifest, bytes, names);
             }
             Document::Index(index) => {
-                descriptor = choose(archive, &entry, &index.manifests, platform)?;
+                descriptor = manifest::choose(archive.name(), &entry, &index.manifests, platform)?;
             }
         }
     }
