@@ -357,13 +357,7 @@ fn apply(
             if let Some(error) = downloads.failure() {
                 return Err(final_error(error));
             }
-            let wrong = matches!(
-                source,
-                dhow_storage::Error::DigestMismatch { .. }
-                    | dhow_storage::Error::Archive { .. }
-                    | dhow_storage::Error::Hostile { .. }
-                    | dhow_storage::Error::TooLarge { .. }
-            );
+            let wrong = is_content(&source);
             let again = wrong && downloads.resumed();
             if wrong {
                 downloads.forget();
@@ -371,6 +365,19 @@ fn apply(
             let action = format!("extract the layers of {}", remote.repository);
             Err(Box::new((Error::store(action)(source), again)))
         }
+    }
+}
+
+/// Is it what came that is wrong, rather than this machine?
+fn is_content(error: &dhow_storage::Error) -> bool {
+    match error {
+        dhow_storage::Error::DigestMismatch { .. }
+        | dhow_storage::Error::Archive { .. }
+        | dhow_storage::Error::Hostile { .. }
+        | dhow_storage::Error::TooLarge { .. } => true,
+        // A decoder's complaint on its way through a file's write has no number of the kernel's.
+        dhow_storage::Error::Io { source, .. } => source.raw_os_error().is_none(),
+        _ => false,
     }
 }
 

@@ -353,7 +353,7 @@ mod tests {
             "m.example/cache/t !n.example/t b.example:5000/moved/t"
         );
         assert_eq!(located(&conf, "a.example/teamwork"), "!a.example/teamwork");
-        assert!(located(&conf, "a.example/team/secret/x").contains("blocked"));
+        assert!(located(&conf, "a.example/team/secret/x").contains("blocks a.example"));
         assert_eq!(located(&conf, "r.corp.example:5000/x"), "!r.corp.example:5000/x");
         assert_eq!(located(&conf, "corp.example/x"), "corp.example/x");
         assert!(conf.is_insecure("a.example") && !conf.is_insecure("b.example"));
