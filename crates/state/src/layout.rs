@@ -126,6 +126,18 @@ impl Layout {
         self.volume(name).join("_data")
     }
 
+    /// `root/networks`: belongs to network.
+    #[must_use]
+    pub fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+
+    /// `run/networks`: belongs to network.
+    #[must_use]
+    pub fn run_networks(&self) -> PathBuf {
+        self.run.join("networks")
+    }
+
     /// `run/containers`.
     #[must_use]
     pub fn run_containers(&self) -> PathBuf {
@@ -196,6 +208,12 @@ impl Layout {
     #[must_use]
     pub fn monitor_pidfile(&self, id: &ContainerId) -> PathBuf {
         self.run_dir(id).join("monitor.pid")
+    }
+
+    /// `netns`: its network namespace, a mount.
+    #[must_use]
+    pub fn network_namespace(&self, id: &ContainerId) -> PathBuf {
+        self.run_dir(id).join("netns")
     }
 
     /// `run/boot`: the boot that `run` is of.

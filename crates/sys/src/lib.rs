@@ -1,4 +1,5 @@
-//! Kernel objects as RAII: mounts, locks, processes, in-root paths, atomic writes, sockets, pipes, terminals.
+//! Kernel objects as RAII: mounts, locks, processes, in-root paths, atomic writes, sockets, pipes, terminals,
+//! network namespaces.
 //!
 //! The only crate of the workspace with `unsafe`. It knows files, processes and mounts, and nothing of containers.
 #![expect(
@@ -13,6 +14,7 @@ pub mod fs;
 pub mod lock;
 pub mod mount;
 pub mod mountinfo;
+pub mod netns;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

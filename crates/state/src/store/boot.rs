@@ -27,7 +27,7 @@ pub(super) fn check(layout: &Layout, boot_id: &str) -> Result<bool> {
     }
     // Renamed, not emptied: it takes one step, and succeeds even if something is mounted in there. Only what is ours: the
     // user may have named a directory with other things in it.
-    for dir in [layout.run_containers(), layout.exits(), layout.runtime()] {
+    for dir in [layout.run_containers(), layout.exits(), layout.runtime(), layout.run_networks()] {
         set_aside(layout, &dir, boot_id)?;
         create_dir_all(&dir, 0o700).map_err(Error::io("create", &dir))?;
     }
