@@ -31,6 +31,9 @@ fn main() -> ExitCode {
             std::io::stdin().read_to_end(&mut bytes).expect("stdin");
             println!("{}", bytes.len());
         }
+        ["serve", text] => serve(text),
+        ["fetch", address] => return fetch(address),
+        ["ask", server, name] => ask(server, name),
         ["read", path] => print!("{}", fs::read_to_string(path).unwrap_or_else(|e| format!("{e}\n"))),
         other => {
             eprintln!("probe: unknown request {other:?}");
@@ -81,6 +84,68 @@ fn status(field: &str) -> String {
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).map(|text| text.trim_end().to_owned()).unwrap_or_else(|e| e.to_string())
+}
+
+/// Answers every connection to port 80 with a text, over HTTP.
+fn serve(text: &str) {
+    let listener = std::net::TcpListener::bind("[::]:80").or_else(|_| std::net::TcpListener::bind("0.0.0.0:80"));
+    for stream in listener.expect("port 80").incoming() {
+        let mut stream = stream.expect("a connection");
+        let mut request = [0; 4096];
+        let _length = stream.read(&mut request);
+        let length = text.len();
+        let _sent = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n{text}");
+    }
+}
+
+/// Gets `/` from ADDRESS:PORT over HTTP, and prints the body.
+fn fetch(address: &str) -> ExitCode {
+    let second = Some(std::time::Duration::from_secs(1));
+    let address = address.parse().expect("an address and a port");
+    let got = std::net::TcpStream::connect_timeout(&address, second.unwrap_or_default()).and_then(|mut stream| {
+        stream.set_read_timeout(second)?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    });
+    match got {
+        Ok(answer) => println!("{}", answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)),
+        Err(e) => {
+            eprintln!("{e}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Asks a name server for the IPv4 addresses of a name, and prints the response code and them.
+fn ask(server: &str, name: &str) {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(u8::try_from(label.len()).expect("a short label"));
+        query.extend(label.bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a timeout");
+    socket.send_to(&query, (server.parse::<std::net::IpAddr>().expect("an address"), 53)).expect("it is sent");
+    let mut answer = [0; 1500];
+    let Ok(length) = socket.recv(&mut answer) else {
+        println!("silence");
+        return;
+    };
+    let mut found = Vec::new();
+    // Names in answers are pointers of two bytes, then type, class, time to live, length, data.
+    let mut rest = answer.get(query.len()..length).unwrap_or_default();
+    while rest.len() >= 12 {
+        let data = usize::from(u16::from_be_bytes([rest[10], rest[11]]));
+        if rest[2..4] == [0, 1] && data == 4 && rest.len() >= 16 {
+            found.push(std::net::Ipv4Addr::new(rest[12], rest[13], rest[14], rest[15]).to_string());
+        }
+        rest = rest.get(12 + data..).unwrap_or_default();
+    }
+    found.sort();
+    println!("{} {}", answer[3] & 15, found.join(" "));
 }
 
 /// Lines of 64 bytes, numbered, so that a lost one is noticed.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::netns::NetNs;
 use crate::process::Children;
 use crate::wait::{DEADLINE, wait_until_for};
 
@@ -22,6 +23,7 @@ pub struct Run {
     stdin: Vec<u8>,
     deadline: Duration,
     transcript: Transcript,
+    netns: Option<NetNs>,
 }
 
 /// What the commands of one test did, for the message when it fails.
@@ -50,6 +52,21 @@ impl Run {
             stdin: Vec::new(),
             deadline: DEADLINE,
             transcript,
+            netns: None,
+        }
+    }
+
+    /// The network it runs in; without, the test's own.
+    pub fn netns(mut self, netns: &NetNs) -> Self {
+        self.netns = Some(netns.clone());
+        self
+    }
+
+    /// Starts a command made of this one where it belongs.
+    pub(crate) fn launch(&self, command: &mut Command) -> std::io::Result<Child> {
+        match &self.netns {
+            Some(netns) => netns.inside(|| Children::spawn(command)),
+            None => Children::spawn(command),
         }
     }
 
@@ -116,7 +133,8 @@ impl Run {
         let line = self.line();
         let mut child =
             self.command().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = Children::spawn(&mut child)
+        let child = self
+            .launch(&mut child)
             .unwrap_or_else(|error| panic!("cannot start `{line}`: {error}"));
         Running::new(child, line, self.deadline, self.transcript)
     }
@@ -128,7 +146,8 @@ impl Run {
         let line = self.line();
         let mut command =
             self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = Children::spawn(&mut command)
+        let mut child = self
+            .launch(&mut command)
             .unwrap_or_else(|error| panic!("cannot start `{line}`: {error}"));
         let status = child.wait().expect("it is a child");
         Children::forget(child.id());

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::command::{Run, Transcript, split};
 use crate::image;
 use crate::leak;
+use crate::netns::NetNs;
 use crate::process::{Children, Proc};
 
 /// A private root, run root, home and temporary directory. See the crate's invariant.
@@ -16,6 +17,7 @@ pub struct TestEnv {
     transcript: Transcript,
     runtime: Option<String>,
     program: PathBuf,
+    netns: NetNs,
 }
 
 impl TestEnv {
@@ -31,7 +33,14 @@ impl TestEnv {
         for name in ["home", "tmp", "work"] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory of our own");
         }
-        Self { dir, transcript: Transcript::default(), runtime: None, program: binary("dhow") }
+        let netns = NetNs::new();
+        Self {
+            dir,
+            transcript: Transcript::default(),
+            runtime: None,
+            program: binary("dhow"),
+            netns,
+        }
     }
 
     /// An engine that has the base image.
@@ -60,6 +69,11 @@ impl TestEnv {
     #[track_caller]
     pub fn load_base(&self) {
         self.dhow("load -q -i").arg(image::base_archive()).ok();
+    }
+
+    /// The network that its commands run in: of this environment alone, with nothing in it but a loopback device.
+    pub fn netns(&self) -> &NetNs {
+        &self.netns
     }
 
     /// The directory that holds all of it.
@@ -111,6 +125,7 @@ impl TestEnv {
     /// Another program in the same environment.
     pub fn tool(&self, program: impl AsRef<Path>) -> Run {
         Run::new(program.as_ref(), Transcript::clone(&self.transcript))
+            .netns(&self.netns)
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.path().join("home"))
             .env("TMPDIR", self.path().join("tmp"))
@@ -222,7 +237,8 @@ impl TestEnv {
     /// leaves after the command that has attended its container.
     #[track_caller]
     pub fn assert_quiet(&self) {
-        let left = leak::settled_outside(self.path());
+        let mut left = leak::settled_outside(self.path());
+        left.extend(leak::settled_links(&self.netns));
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 
@@ -263,7 +279,9 @@ impl TestEnv {
         }
         let ids = self.ids_on_disk();
         let mut left = Vec::new();
-        for line in ["rm --all --force --time 0 --volumes", "rmi --all --force"] {
+        for line in
+            ["rm --all --force --time 0 --volumes", "rmi --all --force", "network prune --force"]
+        {
             let output = self.dhow(line).run();
             if output.code != 0 {
                 left.push(format!("`{line}` exited {}: {}", output.code, output.stderr));
@@ -271,6 +289,8 @@ impl TestEnv {
         }
         Children::reap();
         left.extend(leak::settled(self.path(), &ids));
+        left.extend(leak::settled_links(&self.netns));
+        left.extend(leak::tables(&self.netns));
         left
     }
 

@@ -311,6 +311,11 @@ pub fn base() -> Image {
 
 /// The base image as an archive that `load` reads; made once.
 #[track_caller]
+pub fn probe() -> PathBuf {
+    PathBuf::from(env!("DHOW_PROBE"))
+}
+
+/// The archive of the base image, made once.
 pub fn base_archive() -> PathBuf {
     static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
     let made = ARCHIVE.get_or_init(|| {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 
+use crate::netns::NetNs;
 use crate::process::{Children, Proc};
 
 /// How long what was asked to end may take to be gone: a killed process is not gone at once.
@@ -35,6 +36,31 @@ pub(crate) fn settled_containers(dir: &Path, ids: &[String]) -> Vec<String> {
 /// What is left outside the files once a while has passed.
 pub(crate) fn settled_outside(dir: &Path) -> Vec<String> {
     settle(|| outside(dir))
+}
+
+/// Devices of containers that are left once a while has passed: the kernel takes them away when it has time.
+pub(crate) fn settled_links(netns: &NetNs) -> Vec<String> {
+    settle(|| {
+        let links = netns.inside(|| names_in(Path::new("/proc/thread-self/net/dev_snmp6")));
+        links
+            .into_iter()
+            .filter(|name| name.starts_with("dh") && !name.starts_with("dhow"))
+            .map(|name| format!("device {name}"))
+            .collect()
+    })
+}
+
+/// Tables of rules, and bridges, after everything was removed.
+#[expect(clippy::disallowed_methods, reason = "the harness starts programs as a shell would")]
+pub(crate) fn tables(netns: &NetNs) -> Vec<String> {
+    let say = |program: &str, words: &[&str]| {
+        let output = std::process::Command::new(program).args(words).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    };
+    let text = netns.inside(|| {
+        say("nft", &["list", "tables"]) + &say("ip", &["-o", "link", "show", "type", "bridge"])
+    });
+    text.lines().filter(|line| line.contains("dhow")).map(str::to_owned).collect()
 }
 
 fn settle(look: impl Fn() -> Vec<String>) -> Vec<String> {

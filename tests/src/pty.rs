@@ -43,7 +43,8 @@ impl Terminal {
         if let Some(dir) = inner.get_current_dir() {
             command.current_dir(dir);
         }
-        let child = Children::spawn(&mut command)
+        let child = run
+            .launch(&mut command)
             .unwrap_or_else(|error| panic!("cannot start `{line}`: {error}"));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let screen = File::from(pty.master.try_clone().expect("a descriptor"));

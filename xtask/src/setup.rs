@@ -26,6 +26,8 @@ pub(crate) const TEST: &[Need] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("catatonit", "catatonit"),
     ("netavark", "netavark"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
     ("setsid", "util-linux"),
     ("python3", "python3-minimal"),
     ("seccomp.h", "libseccomp-dev"),

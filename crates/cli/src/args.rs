@@ -98,6 +98,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ContainerGroup,
     },
+    /// Manage networks
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Network {
+        #[command(subcommand)]
+        command: NetworkGroup,
+    },
     /// Manage images
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Image {
@@ -129,6 +135,8 @@ pub(crate) enum ContainerCommand {
     Mount(commands::mount::Args),
     /// Freeze containers
     Pause(commands::pause::Args),
+    /// Show where a container's ports are on the host
+    Port(commands::port::Args),
     /// List containers
     Ps(commands::ps::Args),
     /// Give a container another name
@@ -169,6 +177,27 @@ pub(crate) enum ContainerGroup {
     /// List containers
     #[command(visible_alias = "list")]
     Ls(commands::ps::Args),
+}
+
+/// Commands under `dhow network`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkGroup {
+    /// Make a network
+    Create(commands::network::create::Args),
+    /// Say by the exit code whether a network exists
+    Exists(commands::network::NameArgs),
+    /// Show everything known of networks
+    Inspect(commands::network::InspectArgs),
+    /// List networks
+    #[command(visible_alias = "list")]
+    Ls(commands::network::ls::Args),
+    /// Remove networks that no container uses
+    Prune(commands::network::PruneArgs),
+    /// Write the rules of the connected containers anew, after the machine's firewall was reloaded
+    Reload(commands::network::ReloadArgs),
+    /// Remove networks
+    #[command(visible_alias = "remove")]
+    Rm(commands::network::RmArgs),
 }
 
 /// Commands that are both at the top and under `dhow image`.

@@ -25,7 +25,9 @@ pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod mount;
+pub(crate) mod network;
 pub(crate) mod pause;
+pub(crate) mod port;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -46,7 +48,9 @@ pub(crate) mod wait;
 
 use anyhow::Result;
 
-use crate::args::{Command, ContainerCommand, ContainerGroup, ImageCommand, ImageGroup};
+use crate::args::{
+    Command, ContainerCommand, ContainerGroup, ImageCommand, ImageGroup, NetworkGroup,
+};
 use crate::context::Context;
 
 /// Runs a command; its exit code.
@@ -72,6 +76,15 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8> {
             ContainerGroup::Ls(args) => ps::run(&args, context),
             ContainerGroup::Exists(args) => exists::container(&args, context),
         },
+        Command::Network { command } => match command {
+            NetworkGroup::Create(args) => network::create::run(args, context),
+            NetworkGroup::Exists(args) => network::exists(&args, context),
+            NetworkGroup::Inspect(args) => network::inspect(&args, context),
+            NetworkGroup::Ls(args) => network::ls::run(&args, context),
+            NetworkGroup::Prune(args) => network::prune(&args, context),
+            NetworkGroup::Reload(args) => network::reload(&args, context),
+            NetworkGroup::Rm(args) => network::rm(&args, context),
+        },
         Command::Image { command } => match command {
             ImageGroup::Shared(command) => image(command, context),
             ImageGroup::Rm(args) => rmi::run(args, context),
@@ -95,6 +108,7 @@ fn container(command: ContainerCommand, context: &Context) -> Result<u8> {
         ContainerCommand::Logs(args) => logs::run(&args, context),
         ContainerCommand::Mount(args) => mount::run(&args, context),
         ContainerCommand::Pause(args) => pause::run(&args, context),
+        ContainerCommand::Port(args) => port::run(&args, context),
         ContainerCommand::Ps(args) => ps::run(&args, context),
         ContainerCommand::Rename(args) => rename::run(&args, context),
         ContainerCommand::Restart(args) => restart::run(args, context),

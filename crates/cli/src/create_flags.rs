@@ -9,18 +9,18 @@ mod values;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dhow_engine::request::{
     ByteSize, Capability, CgroupMode, CpuCount, CreateRequest, Device, DeviceCgroupRule,
-    EnvArgument, EnvVar, HostEntry, HostsOptions, InitOptions, Label, LifetimeOptions, LogDriver,
-    LogOption, LogOptions, MemoryLimit, Mount, NamespaceKind, NamespaceMode, NamespaceOptions,
-    ProcessOptions, ResourceOptions, RestartPolicy, Rootfs, SeccompChoice, SecurityOption,
-    SecurityOptions, Signal, Source, Sysctl, Timeout, TmpfsMount, Ulimit, User, parse_env_file,
-    parse_label_file,
+    EnvArgument, EnvVar, Expose, HostEntry, HostsOptions, InitOptions, Label, LifetimeOptions,
+    LogDriver, LogOption, LogOptions, MacAddress, MemoryLimit, Mount, NamespaceKind, NamespaceMode,
+    NamespaceOptions, NetworkArgument, NetworkChoice, NetworkOptions, ProcessOptions, Publish,
+    ResourceOptions, RestartPolicy, Rootfs, SeccompChoice, SecurityOption, SecurityOptions, Signal,
+    Source, Sysctl, Timeout, TmpfsMount, Ulimit, User, parse_env_file, parse_label_file,
 };
 
 use crate::commands::pull::PullFlags;
@@ -29,8 +29,8 @@ use crate::refused::Refused;
 
 pub(crate) use self::values::value;
 use self::values::{
-    annotation, cgroups, entrypoint, group, hostname, name_server, namespace, number_list, octal,
-    stream, volume,
+    annotation, cgroups, entrypoint, group, hostname, name_server, namespace, network_alias,
+    number_list, octal, stream, volume,
 };
 
 /// The largest `--env-file` or `--label-file`.
@@ -202,32 +202,58 @@ pub(crate) struct CreateFlags {
     /// Host name: private, host, container:NAME, ns:PATH
     #[arg(long, value_name = "MODE", help_heading = "Namespaces", value_parser = namespace(NamespaceKind::Uts))]
     uts: Option<NamespaceMode>,
-    /// Network: private (loopback only for now), none, host, container:NAME, ns:PATH
-    #[arg(long, visible_alias = "net", value_name = "MODE", help_heading = "Namespaces", value_parser = namespace(NamespaceKind::Network))]
-    network: Option<NamespaceMode>,
     /// View of the cgroups: private, host, container:NAME, ns:PATH
     #[arg(long, value_name = "MODE", help_heading = "Namespaces", value_parser = namespace(NamespaceKind::Cgroup))]
     cgroupns: Option<NamespaceMode>,
     /// Host name
     #[arg(long, short = 'h', value_name = "NAME", help_heading = "Namespaces", value_parser = hostname)]
     hostname: Option<String>,
+
+    // --- network
+    /// Network: bridge, none, host, container:NAME, ns:PATH, or a network; may be repeated for networks
+    #[arg(long, visible_alias = "net", value_name = "MODE|NETWORK[:ip=ADDRESS,mac=ADDRESS,interface_name=NAME,alias=NAME]", help_heading = "Network", value_parser = value::<NetworkArgument>)]
+    network: Vec<NetworkArgument>,
+    /// Publish a port, or a range, on the host
+    #[arg(long, short, value_name = "[[ADDRESS:]HOST-PORT:]PORT[/PROTOCOL]", help_heading = "Network", value_parser = value::<Publish>)]
+    publish: Vec<Publish>,
+    /// Publish all ports of the image and of --expose on free ports of the host
+    #[arg(long, short = 'P', help_heading = "Network")]
+    publish_all: bool,
+    /// A port for --publish-all
+    #[arg(long, value_name = "PORT[-PORT][/PROTOCOL]", help_heading = "Network", value_delimiter = ',', value_parser = value::<Expose>)]
+    expose: Vec<Expose>,
+    /// IPv4 address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network", value_parser = clap::value_parser!(Ipv4Addr))]
+    ip: Option<Ipv4Addr>,
+    /// IPv6 address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network", value_parser = clap::value_parser!(Ipv6Addr))]
+    ip6: Option<Ipv6Addr>,
+    /// Hardware address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network", value_parser = value::<MacAddress>)]
+    mac_address: Option<MacAddress>,
+    /// A further name for others on its networks
+    #[arg(long, value_name = "NAME", help_heading = "Network", value_delimiter = ',', value_parser = network_alias)]
+    network_alias: Vec<String>,
+    /// Leave the image's /etc/hosts as it is
+    #[arg(long, help_heading = "Network")]
+    no_hosts: bool,
     /// Add a line to /etc/hosts
-    #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Namespaces", value_delimiter = ',', value_parser = value::<HostEntry>)]
+    #[arg(long, value_name = "NAME:ADDRESS", help_heading = "Network", value_delimiter = ',', value_parser = value::<HostEntry>)]
     add_host: Vec<HostEntry>,
     /// Name server
-    #[arg(long, value_name = "ADDRESS", help_heading = "Namespaces", value_delimiter = ',', value_parser = name_server)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network", value_delimiter = ',', value_parser = name_server)]
     dns: Vec<IpAddr>,
     /// Resolver option
     #[arg(
         long,
         visible_alias = "dns-opt",
         value_name = "OPTION",
-        help_heading = "Namespaces",
+        help_heading = "Network",
         value_delimiter = ','
     )]
     dns_option: Vec<String>,
     /// Domain in which short names are looked up; "." for none
-    #[arg(long, value_name = "DOMAIN", help_heading = "Namespaces", value_delimiter = ',')]
+    #[arg(long, value_name = "DOMAIN", help_heading = "Network", value_delimiter = ',')]
     dns_search: Vec<String>,
     /// Kernel parameter of its namespaces
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Namespaces", value_delimiter = ',', value_parser = value::<Sysctl>)]
@@ -365,6 +391,7 @@ impl CreateFlags {
             bail!("--workdir {}: expected an absolute path", dir.display());
         }
         let (source, command) = self.source()?;
+        let (mode, networks) = self.networks()?;
         let mut labels = Vec::new();
         for file in &self.label_file {
             labels.extend(parse_label_file(&file.to_string_lossy(), &read_text(file)?)?);
@@ -402,10 +429,12 @@ impl CreateFlags {
                 pid: self.pid.take(),
                 ipc: self.ipc.take(),
                 uts: self.uts.take(),
-                network: self.network.take(),
+                network: mode,
                 cgroup: self.cgroupns.take(),
             },
+            network: self.network_options(networks),
             hosts: HostsOptions {
+                no_hosts: self.no_hosts,
                 add_hosts: std::mem::take(&mut self.add_host),
                 dns_servers: std::mem::take(&mut self.dns),
                 dns_options: std::mem::take(&mut self.dns_option),
@@ -430,6 +459,34 @@ impl CreateFlags {
             resources: self.resources(),
             source,
         })
+    }
+
+    /// The namespace, or the networks.
+    fn networks(&mut self) -> Result<(Option<NamespaceMode>, Vec<NetworkChoice>)> {
+        let (mut mode, mut networks) = (None, Vec::new());
+        for argument in std::mem::take(&mut self.network) {
+            match argument {
+                NetworkArgument::Namespace(given) => mode = Some(given),
+                NetworkArgument::Network(network) => networks.push(network),
+            }
+        }
+        if let (Some(mode), false) = (&mode, networks.is_empty()) {
+            bail!("--network {mode} excludes other networks");
+        }
+        Ok((mode, networks))
+    }
+
+    fn network_options(&mut self, networks: Vec<NetworkChoice>) -> NetworkOptions {
+        NetworkOptions {
+            networks,
+            publish: std::mem::take(&mut self.publish),
+            publish_all: self.publish_all,
+            expose: std::mem::take(&mut self.expose),
+            ipv4: self.ip,
+            ipv6: self.ip6,
+            mac: self.mac_address,
+            aliases: std::mem::take(&mut self.network_alias),
+        }
     }
 
     fn security(&mut self) -> Result<SecurityOptions> {

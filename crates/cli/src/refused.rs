@@ -16,7 +16,6 @@ const WITH_VALUE: &[&str] = &[
     "device-write-bps",
     "device-write-iops",
     "env-merge",
-    "expose",
     "gidmap",
     "gpus",
     "group-entry",
@@ -37,20 +36,15 @@ const WITH_VALUE: &[&str] = &[
     "image-volume",
     "init-ctr",
     "intel-rdt-clos-id",
-    "ip",
-    "ip6",
     "kernel-memory",
     "link",
     "link-local-ip",
-    "mac-address",
-    "network-alias",
     "passwd-entry",
     "personality",
     "pod",
     "pod-id-file",
     "preserve-fd",
     "preserve-fds",
-    "publish",
     "rdt-class",
     "requires",
     "sdnotify",
@@ -73,14 +67,10 @@ const SWITCHES: &[&str] = &[
     "http-proxy",
     "no-healthcheck",
     "no-hostname",
-    "no-hosts",
     "oom-kill-disable",
     "passwd",
-    "publish-all",
     "rmi",
 ];
-
-const SHORT: &[(&str, char)] = &[("publish", 'p'), ("publish-all", 'P')];
 
 /// The refused flags, to be flattened into a command.
 #[derive(Debug, Clone, Default)]
@@ -105,14 +95,10 @@ impl Args for Refused {
 }
 
 fn refused(name: &'static str) -> Arg {
-    let arg = Arg::new(name)
+    Arg::new(name)
         .long(name)
         .hide(true)
-        .value_parser(|_: &str| Err::<String, _>("not supported yet"));
-    match SHORT.iter().find(|(long, _)| *long == name) {
-        Some((_, short)) => arg.short(*short),
-        None => arg,
-    }
+        .value_parser(|_: &str| Err::<String, _>("not supported yet"))
 }
 
 impl FromArgMatches for Refused {

@@ -125,6 +125,8 @@ impl Engine {
     }
 
     pub(crate) fn unmount_all(&self, id: &ContainerId, held: &Held) -> Result<()> {
+        // The network namespace is a mount too. Whatever becomes of it, the others are tried.
+        let released = self.release_networks(id);
         let overlays = self.overlay_dir(id);
         if overlays.exists() {
             for entry in dhow_sys::mountinfo::mounts_below(&overlays)
@@ -138,7 +140,8 @@ impl Engine {
         if rootfs.holds().map_err(Error::Storage)? == 0 {
             rootfs.unmount().map_err(Error::Storage)?;
         }
-        dhow_storage::unmount_shm(&self.shm_dir(id)).map(drop).map_err(Error::Storage)
+        dhow_storage::unmount_shm(&self.shm_dir(id)).map(drop).map_err(Error::Storage)?;
+        released
     }
 
     /// Starts the container again after a while, unless the user wants something else of it meanwhile.

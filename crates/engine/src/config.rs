@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use dhow_network::{NetworkName, PortMapping};
 use dhow_oci::SpecRequest;
 use dhow_state::{ContainerId, VolumeName};
 use dhow_storage::{ChainId, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::request::{LogDriver, NamespaceKind, NamespaceOptions, RestartPolicy};
+use crate::request::{LogDriver, MacAddress, NamespaceKind, NamespaceOptions, RestartPolicy};
 
 /// The container as resolved from the request, the image and the host at `create`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -34,6 +35,10 @@ pub struct ContainerConfig {
     pub joins: Vec<Join>,
     /// The namespaces as asked for, for inspect.
     pub namespace_modes: NamespaceOptions,
+    /// The networks it is connected to, the first with the default route; none: the namespace is what it is.
+    pub networks: Vec<NetworkUse>,
+    /// Published ports; the host's is 0 where it is chosen at each start.
+    pub ports: Vec<PortMapping>,
     /// Labels of the image and of `--label`, the latter winning.
     pub labels: BTreeMap<String, String>,
     /// The entry point, as far as inspect and commit show it apart from the command.
@@ -140,6 +145,28 @@ pub struct Join {
     pub container: ContainerId,
 }
 
+/// A network and the container's place in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkUse {
+    /// The network.
+    pub network: NetworkName,
+    /// Its IPv4 address; `None`: one that is free.
+    #[serde(default)]
+    pub ipv4: Option<IpAddr>,
+    /// Its IPv6 address; `None`: one that is free.
+    #[serde(default)]
+    pub ipv6: Option<IpAddr>,
+    /// Its hardware address; `None`: made from the IPv4 address.
+    #[serde(default)]
+    pub mac: Option<MacAddress>,
+    /// The device's name inside; `None`: eth0, eth1, ….
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// Further names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
 /// Where the output of a container goes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -169,6 +196,10 @@ impl LogConfig {
 pub struct NetworkFiles {
     /// `--add-host`: name and address.
     pub add_hosts: Vec<(String, IpAddr)>,
+    /// `--add-host NAME:host-gateway`: the bridge's address.
+    pub gateway_hosts: Vec<String>,
+    /// `--no-hosts`.
+    pub no_hosts: bool,
     /// `--dns`.
     pub dns_servers: Vec<String>,
     /// `--dns-search`.

@@ -158,6 +158,7 @@ impl Engine {
             request,
             rootfs,
             image: parsed.as_ref().map(|(used, configuration)| (used.clone(), configuration)),
+            networks: self.networks(),
             find: &|name| self.resolve(name),
             volume_dir: &|name| self.layout().volume_data(name),
             log: self.layout().log(id),

@@ -44,6 +44,7 @@ pub struct Engine {
     pub(crate) store: Store,
     storage: OnceLock<Storage>,
     host: OnceLock<Host>,
+    pub(crate) networks: OnceLock<dhow_network::Networks>,
 }
 
 /// Whether a verb had anything to do.
@@ -98,7 +99,13 @@ impl Engine {
         }
         let store = Store::open(Layout { root: options.root.clone(), run: options.run.clone() })
             .map_err(Error::State)?;
-        let engine = Engine { options, store, storage: OnceLock::new(), host: OnceLock::new() };
+        let engine = Engine {
+            options,
+            store,
+            storage: OnceLock::new(),
+            host: OnceLock::new(),
+            networks: OnceLock::new(),
+        };
         if engine.store.new_boot() {
             engine.finish_removals();
         }

@@ -24,6 +24,8 @@ pub enum Object {
     ExecSession,
     /// A named blob attached to a container.
     Artifact,
+    /// A network, by name or id.
+    Network,
 }
 
 impl fmt::Display for Object {
@@ -34,6 +36,7 @@ impl fmt::Display for Object {
             Object::Volume => "volume",
             Object::ExecSession => "exec session",
             Object::Artifact => "artifact",
+            Object::Network => "network",
         })
     }
 }
@@ -141,6 +144,9 @@ pub enum Error {
     /// The runtime specification could not be generated.
     #[error(transparent)]
     Spec(dhow_oci::Error),
+    /// Addresses, ports, bridges, rules.
+    #[error(transparent)]
+    Network(dhow_network::Error),
     /// References, archives.
     #[error(transparent)]
     Image(#[from] dhow_image::Error),

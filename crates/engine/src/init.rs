@@ -97,7 +97,19 @@ impl Engine {
             paths.shm = Some(PathBuf::from("/dev/shm"));
         }
         let host_name = dhow_oci::hostname(&spec, self.host()?).map_err(Error::Spec)?;
-        etc::write(&run.join("etc"), &id, &name, &host_name, config, &root, &mut paths)?;
+        let attached = self.reserve_networks(&id, &name, config)?;
+        if let Some(attached) = &attached {
+            spec.namespaces.network = Namespace::Path(attached.attachment.namespace.clone());
+        }
+        let whose = etc::Whose { id: &id, name: &name, host_name: &host_name, config };
+        etc::write(
+            &run.join("etc"),
+            &whose,
+            attached.as_ref().map(|a| &a.attachment),
+            &root,
+            &mut paths,
+        )?;
+        self.share_network_files(config, &mut paths);
         self.mount_volumes(&id, config, &root, &mut spec)?;
 
         let generated =
@@ -108,7 +120,8 @@ impl Engine {
         write_atomic(&json, &dhow_oci::to_json(&generated), 0o600, Durability::Volatile)
             .map_err(Error::io("write the runtime spec", &json))?;
 
-        let (container, monitor) = self.launch(held, &name)?;
+        let (container, monitor) =
+            self.while_connecting(attached.as_ref(), || self.launch(held, &name))?;
         held.locked
             .update(|record| {
                 record.phase = Phase::Created;

@@ -4,6 +4,7 @@
 //! limits) is read from its runtime specification; before its first start, what is known is what was asked for.
 
 mod host_config;
+mod network;
 
 use std::collections::BTreeMap;
 
@@ -86,6 +87,7 @@ impl Engine {
                 .collect(),
             dependencies: config.joins.iter().map(|join| join.container.to_string()).collect(),
             config: inspect_config(&config, process),
+            network_settings: self.network_settings(&snapshot, &config),
             host_config: self.host_config(&snapshot, &config, process)?,
             ..ContainerInspect::default()
         })

@@ -1,6 +1,6 @@
 //! dhow's engine: the lifecycle of containers, one public method a user verb.
 //!
-//! The only crate that knows more than one of state, storage, oci, image and the monitor's protocol. Policy lives here.
+//! The only crate that knows more than one of state, storage, oci, image, network and the monitor's protocol. Policy lives here.
 //! INVARIANT: it reads no environment and no terminal, and prints nothing; requests come in and reports go out as
 //! plain data ([`request`], [`report`]). INVARIANT: no lock is held while a process is waited for.
 //!
@@ -12,6 +12,7 @@ mod attach;
 mod cleanup;
 mod commit;
 mod config;
+mod connect;
 mod create;
 mod diff;
 mod engine;
@@ -27,6 +28,7 @@ mod inspect;
 mod load;
 mod logs;
 mod mount;
+mod network;
 mod pause;
 mod plan;
 mod ps;

@@ -5,6 +5,7 @@
 
 mod mounts;
 mod namespaces;
+mod network;
 mod process;
 mod resources;
 mod security;
@@ -33,6 +34,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) request: &'a CreateRequest,
     pub(crate) rootfs: RootfsSource,
     pub(crate) image: Option<(ImageUsed, &'a ImageConfiguration)>,
+    pub(crate) networks: &'a dhow_network::Networks,
     /// The id of another container by name.
     pub(crate) find: &'a dyn Fn(&str) -> Result<ContainerId>,
     pub(crate) host: &'a dhow_oci::Host,
@@ -56,6 +58,7 @@ pub(crate) fn plan(inputs: Inputs<'_>) -> Result<(ContainerConfig, Vec<String>)>
     let planned = mounts::mounts(request, image_config, inputs.volume_dir)?;
     let namespaces =
         namespaces::namespaces(&request.namespaces, request.security.privileged, inputs.find)?;
+    let network = network::network(request, image_config, inputs.networks, &mut warnings)?;
     let hostname = hostname(request, inputs.id, &namespaces.spec, namespaces.joins.as_slice())?;
     if request.resources.cgroups == CgroupMode::Disabled && has_limits(request) {
         return Err(Error::Invalid(
@@ -142,6 +145,8 @@ pub(crate) fn plan(inputs: Inputs<'_>) -> Result<(ContainerConfig, Vec<String>)>
         chowned: planned.chowned,
         overlays: planned.overlays,
         joins: namespaces.joins,
+        networks: network.networks,
+        ports: network.ports,
         namespace_modes: request.namespaces.clone(),
         labels,
         entrypoint: command.entrypoint,
@@ -161,7 +166,9 @@ pub(crate) fn plan(inputs: Inputs<'_>) -> Result<(ContainerConfig, Vec<String>)>
         stdin: request.process.stdin_open,
         shm_size,
         network_files: NetworkFiles {
-            add_hosts: add_hosts(request)?,
+            add_hosts: add_hosts(request),
+            gateway_hosts: gateway_hosts(request)?,
+            no_hosts: request.hosts.no_hosts,
             dns_servers: request.hosts.dns_servers.iter().map(ToString::to_string).collect(),
             dns_search: request.hosts.dns_search.clone(),
             dns_options: request.hosts.dns_options.clone(),
@@ -285,17 +292,28 @@ fn init(request: &CreateRequest, search: &[PathBuf]) -> Result<Option<PathBuf>> 
     })
 }
 
-fn add_hosts(request: &CreateRequest) -> Result<Vec<(String, IpAddr)>> {
-    let mut entries = Vec::new();
-    for entry in &request.hosts.add_hosts {
-        let Some(address) = entry.address else {
-            return Err(Error::Invalid(
-                "--add-host NAME:host-gateway: there is no gateway before dhow has bridge networks; give an address".into(),
-            ));
-        };
-        entries.extend(entry.names.iter().map(|name| (name.clone(), address)));
+/// The lines of `--add-host` that have an address.
+fn add_hosts(request: &CreateRequest) -> Vec<(String, IpAddr)> {
+    let entries = request.hosts.add_hosts.iter();
+    entries
+        .filter_map(|entry| Some((&entry.names, entry.address?)))
+        .flat_map(|(names, address)| names.iter().map(move |name| (name.clone(), address)))
+        .collect()
+}
+
+/// The names of `--add-host NAME:host-gateway`.
+fn gateway_hosts(request: &CreateRequest) -> Result<Vec<String>> {
+    let entries = request.hosts.add_hosts.iter().filter(|entry| entry.address.is_none());
+    let names: Vec<String> = entries.flat_map(|entry| entry.names.clone()).collect();
+    if request.hosts.no_hosts && !request.hosts.add_hosts.is_empty() {
+        return Err(Error::Invalid("--no-hosts and --add-host exclude each other".into()));
     }
-    Ok(entries)
+    if !names.is_empty() && request.namespaces.network.is_some() {
+        return Err(Error::Invalid(
+            "--add-host NAME:host-gateway: without a bridge network there is no gateway; give an address".into(),
+        ));
+    }
+    Ok(names)
 }
 
 fn has_limits(request: &CreateRequest) -> bool {

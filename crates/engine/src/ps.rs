@@ -11,9 +11,10 @@ use dhow_state::{Snapshot, Status};
 use dhow_sys::pidfd::ProcessId;
 
 use crate::config::{ContainerConfig, RootfsSource};
+use crate::connect::ports_of;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::report::{Namespaces, PsReport, PsRow, PsSize, Time};
+use crate::report::{Namespaces, PortMapping, PsReport, PsRow, PsSize, Time};
 use crate::request::PsRequest;
 use condition::Conditions;
 pub(crate) use condition::policy_name;
@@ -69,6 +70,11 @@ impl Engine {
         let process =
             snapshot.init().filter(|_| has_process(status) || status == Status::Initialized);
         let exited = matches!(status, Status::Stopped | Status::Exited);
+        let attachment = if has_process(status) || status == Status::Initialized {
+            self.attachment(snapshot.id())
+        } else {
+            None
+        };
         let never = |nanos: Option<i64>| Time::from_unix_nanos_or_never(nanos);
         Ok(PsRow {
             auto_remove: snapshot.config.auto_remove,
@@ -89,7 +95,9 @@ impl Engine {
                 .collect(),
             names: vec![snapshot.name.to_string()],
             namespaces: process.filter(|_| request.namespaces).map(namespaces).unwrap_or_default(),
+            networks: config.networks.iter().map(|of| of.network.to_string()).collect(),
             pid: process.map_or(0, |process| process.pid),
+            ports: shown_ports(&ports_of(config, attachment.as_ref())),
             restarts: snapshot.record.restart_count,
             size: if request.size { Some(self.size(snapshot, config)?) } else { None },
             started_at: never(snapshot.started_at()),
@@ -109,6 +117,33 @@ impl Engine {
         }
         Ok(PsSize { root_fs_size, rw_size })
     }
+}
+
+/// Ports as `ps` shows them: those that follow each other as one range.
+fn shown_ports(ports: &[dhow_network::PortMapping]) -> Vec<PortMapping> {
+    let mut shown: Vec<PortMapping> = Vec::new();
+    for port in ports {
+        let host_ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let protocol = port.protocol.to_string();
+        if let Some(last) = shown.last_mut()
+            && last.host_ip == host_ip
+            && last.protocol == protocol
+            && port.host_port != 0
+            && last.host_port.checked_add(last.range) == Some(port.host_port)
+            && last.container_port.checked_add(last.range) == Some(port.container_port)
+        {
+            last.range += 1;
+            continue;
+        }
+        shown.push(PortMapping {
+            host_ip,
+            container_port: port.container_port,
+            host_port: port.host_port,
+            range: 1,
+            protocol,
+        });
+    }
+    shown
 }
 
 /// The name of what a container was made from: an image's, or a directory's.

@@ -124,6 +124,7 @@ impl Engine {
         {
             tracing::debug!(%id, error = %e, "the runtime does not delete the damaged container");
         }
+        self.release_networks(id)?;
         for dir in [self.layout().container_dir(id), self.run_dir(id)] {
             let mut below = dhow_sys::mountinfo::mounts_below(&dir)
                 .map_err(Error::io("list the mounts of", &dir))?;

@@ -10,14 +10,15 @@
 mod container;
 mod image;
 mod info;
+mod network;
 mod ps;
 mod time;
 mod version;
 
 pub use container::{
     BlkioDeviceRate, BlkioDeviceWeight, ContainerInspect, ContainerState, DeviceShown, GraphDriver,
-    HealthState, HostConfig, InspectConfig, InspectMount, InspectUlimit, LogConfigShown,
-    NetworkSettings, RestartPolicyShown,
+    HealthState, HostConfig, HostPort, InspectConfig, InspectMount, InspectUlimit, LogConfigShown,
+    NetworkEndpoint, NetworkSettings, RestartPolicyShown,
 };
 pub use image::{
     DiffReport, HistoryRow, ImageInspect, ImageRootFs, ImageRow, ImagesReport, LoadedImage,
@@ -26,6 +27,10 @@ pub use image::{
 pub use info::{
     ContainerStore, Distribution, Executable, HostInfo, ImageStore, Info, Plugins, Security,
     StoreInfo,
+};
+pub use network::{
+    LeaseRangeShown, MemberInterface, MemberSubnet, NetworkInspect, NetworkMember, NetworksReport,
+    SubnetShown,
 };
 pub use ps::{Namespaces, PortMapping, PsReport, PsRow, PsSize};
 pub use time::Time;

@@ -19,6 +19,7 @@ mod label;
 mod log;
 mod mount;
 mod namespace;
+mod network;
 mod restart;
 mod rootfs;
 mod security;
@@ -38,6 +39,9 @@ pub use create::{
 };
 pub use detach_keys::DetachKeys;
 pub use device::{Device, DeviceAccess, DeviceCgroupRule, DeviceKind};
+pub use dhow_network::{
+    CreateNetwork, Driver as NetworkDriver, IpNet, LeaseRange, NetworkName, SubnetRequest,
+};
 pub use env::{EnvArgument, EnvVar, parse_env_file};
 pub use filter::{ContainerFilter, ImageFilter, LabelMatch};
 pub use hosts::HostEntry;
@@ -47,6 +51,10 @@ pub use label::{Label, parse_label_file};
 pub use log::{LogDriver, LogOption, LogOptions};
 pub use mount::{BindMount, Mount, MountOptions, Propagation, Relabel, VolumeMount, VolumeSource};
 pub use namespace::{NamespaceKind, NamespaceMode};
+pub use network::{
+    Expose, MacAddress, NetworkArgument, NetworkChoice, NetworkFilter, NetworkOptions, Publish,
+    alias,
+};
 pub use restart::RestartPolicy;
 pub use rootfs::Rootfs;
 pub use security::{Capability, SeccompChoice, SecurityOption};

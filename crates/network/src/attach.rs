@@ -11,138 +11,26 @@
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
 
 use dhow_sys::fs::Durability;
 use dhow_sys::lock::LockMode;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
+use crate::attachment::{AttachRequest, Attachment, Endpoint, EndpointRequest};
 use crate::definition::Network;
 use crate::error::{Error, Result};
 use crate::link::{LOOPBACK, Links, Mac, Veth};
 use crate::name::NetworkName;
 use crate::port::PortMapping;
 use crate::record;
-use crate::rules::Translation;
 use crate::store::{Networks, bridge_rules, check_interface, record_id};
 use crate::sysctl;
 
 /// The largest number of networks of a container: what the names of its devices have room for.
 const MAX_ENDPOINTS: usize = 36;
 
-/// What a container wants of networks.
-#[derive(Debug, Clone, Default)]
-pub struct AttachRequest {
-    /// The container's id: letters and digits, unique.
-    pub id: String,
-    /// Its name, by which others on its networks find it.
-    pub name: String,
-    /// Its networks in order: the first one has the default route.
-    pub endpoints: Vec<EndpointRequest>,
-    /// Its published ports.
-    pub ports: Vec<PortMapping>,
-    /// `--dns`: name servers for names that are not of its networks.
-    pub dns_servers: Vec<IpAddr>,
-    /// Where its network namespace is kept.
-    pub namespace: PathBuf,
-}
-
-/// One network of a container, as asked for.
-#[derive(Debug, Clone, Default)]
-pub struct EndpointRequest {
-    /// Name or id.
-    pub network: String,
-    /// `--ip`.
-    pub ipv4: Option<IpAddr>,
-    /// `--ip6`.
-    pub ipv6: Option<IpAddr>,
-    /// `--mac-address`.
-    pub mac: Option<[u8; 6]>,
-    /// The device's name inside; none: eth0, eth1, ….
-    pub interface: Option<String>,
-    /// Further names.
-    pub aliases: Vec<String>,
-}
-
-/// What a container has of networks: `run/networks/attached/<id>.json`, written by whoever holds the container's lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// Of the file's format.
-    pub version: u32,
-    /// The container's id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Whether addresses and ports below are all there; before, some may be leased that are not named.
-    pub reserved: bool,
-    /// Its networks.
-    pub endpoints: Vec<Endpoint>,
-    /// Its published ports, each with the host's port that it got.
-    pub ports: Vec<PortMapping>,
-    /// Name servers of its own.
-    #[serde(default)]
-    pub dns_servers: Vec<IpAddr>,
-    /// Where its network namespace is kept.
-    pub namespace: PathBuf,
-}
-
-/// One network of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// The network.
-    pub network: NetworkName,
-    /// Its id.
-    pub network_id: String,
-    /// The device's name inside.
-    pub interface: String,
-    /// The device's name on the host.
-    pub host_interface: String,
-    /// Its hardware address.
-    pub mac: [u8; 6],
-    /// Its IPv4 address with its subnet.
-    pub ipv4: Option<IpNet>,
-    /// Its IPv6 address with its subnet.
-    pub ipv6: Option<IpNet>,
-    /// The bridge's IPv4 address.
-    pub gateway4: Option<IpAddr>,
-    /// The bridge's IPv6 address.
-    pub gateway6: Option<IpAddr>,
-    /// Further names.
-    pub aliases: Vec<String>,
-    /// Others on the network are found by name.
-    pub dns: bool,
-    /// Nothing outside is reached.
-    pub internal: bool,
-}
-
-impl Endpoint {
-    /// The hardware address as one writes it.
-    #[must_use]
-    pub fn mac_text(&self) -> String {
-        self.mac.map(|byte| format!("{byte:02x}")).join(":")
-    }
-}
-
-impl Attachment {
-    const VERSION: u32 = 1;
-
-    /// The first address of each family, to which published ports lead.
-    fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
-        let first = |of: fn(&Endpoint) -> Option<IpNet>| {
-            self.endpoints.iter().find_map(of).map(|net| net.addr())
-        };
-        (first(|e| e.ipv4), first(|e| e.ipv6))
-    }
-
-    fn translations(&self) -> Vec<Translation> {
-        let (v4, v6) = self.addresses();
-        self.ports.iter().flat_map(|port| port.translations(v4, v6)).collect()
-    }
-}
-
 impl Networks {
-    /// Reserves addresses and ports. The sockets hold the ports: they are to be kept open as long as the container lives.
+    /// Reserves addresses and ports. The sockets hold the ports: they are to be kept open until the rules are in place.
     ///
     /// # Errors
     /// [`Error::AddressInUse`], [`Error::PortInUse`], [`Error::NotFound`], …; what was reserved is given back by
@@ -154,7 +42,12 @@ impl Networks {
         let networks =
             request.endpoints.iter().map(|e| self.find(&e.network)).collect::<Result<Vec<_>>>()?;
         check(request, &networks)?;
-        let lock = self.lock(LockMode::Shared)?;
+        // Ports are the host's, and asked of all that is connected: one at a time. Addresses need no such thing.
+        let lock = self.lock(if request.ports.is_empty() {
+            LockMode::Shared
+        } else {
+            LockMode::Exclusive
+        })?;
         let mut attachment = Attachment {
             version: Attachment::VERSION,
             id: request.id.clone(),
@@ -179,10 +72,10 @@ impl Networks {
         }
         let (v4, v6) = attachment.addresses();
         let mut sockets = Vec::new();
-        for port in &request.ports {
-            let (port, held) = port
-                .hold(v4.is_some(), v6.is_some())
-                .map_err(|e| self.port_error(&request.id, port, e))?;
+        let others = if request.ports.is_empty() { Vec::new() } else { self.attachments()? };
+        for wanted in &request.ports {
+            let families = (v4.is_some(), v6.is_some());
+            let (port, held) = hold(wanted, families, &request.id, &others)?;
             attachment.ports.push(port);
             sockets.extend(held);
         }
@@ -199,8 +92,11 @@ impl Networks {
     pub fn make_namespace(&self, attachment: &Attachment) -> Result<()> {
         let path = &attachment.namespace;
         dhow_sys::netns::remove(path).map_err(Error::io("remove the network namespace", path))?;
-        dhow_sys::netns::create(path, || ())
-            .map_err(Error::io("create the network namespace", path))
+        dhow_sys::netns::create(path, || {
+            // As podman has it: root in a container can ping without a capability for it.
+            sysctl::set_if_there("ipv4/ping_group_range", "0\t0")
+        })
+        .map_err(Error::io("create the network namespace", path))?
     }
 
     /// Puts up what was reserved: bridges, devices, addresses, routes, rules.
@@ -312,6 +208,20 @@ impl Networks {
             .flatten()
             .filter(|entry| record_id(&entry.path()).is_some())
             .filter_map(|entry| record::read(&entry.path(), Attachment::VERSION).ok().flatten())
+            .collect())
+    }
+
+    /// What is connected to a network.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn members(&self, network: &NetworkName) -> Result<Vec<(Attachment, Endpoint)>> {
+        let all = self.attachments()?.into_iter();
+        Ok(all
+            .filter_map(|attachment| {
+                let endpoint = attachment.endpoints.iter().find(|e| e.network == *network)?.clone();
+                Some((attachment, endpoint))
+            })
             .collect())
     }
 
@@ -427,23 +337,39 @@ impl Networks {
             .replace(&bridges, &ports)
             .map_err(Error::kernel(format!("write the nftables table {}", self.table)))
     }
+}
 
-    /// Why a port is not to be had, with who has it.
-    fn port_error(&self, id: &str, port: &PortMapping, e: std::io::Error) -> Error {
-        if e.kind() != std::io::ErrorKind::AddrInUse {
-            return Error::kernel(format!("use the host port {}", port.host()))(e);
+/// Takes hold of a port that neither another container nor another program has.
+fn hold(
+    wanted: &PortMapping,
+    (v4, v6): (bool, bool),
+    id: &str,
+    others: &[Attachment],
+) -> Result<(PortMapping, Vec<OwnedFd>)> {
+    let holder = |port: &PortMapping| {
+        others.iter().find(|a| a.id != id && a.ports.iter().any(|other| other.collides(port)))
+    };
+    for _ in 0..64 {
+        // ORDER: a container is named before the socket is tried: its own socket is what would be in the way.
+        if let Some(other) = holder(wanted).filter(|_| wanted.host_port != 0) {
+            return Err(Error::PortInUse {
+                port: wanted.host(),
+                by: format!("container {}", other.name),
+            });
         }
-        let holder = self
-            .attachments()
-            .unwrap_or_default()
-            .into_iter()
-            .find(|a| a.id != id && a.ports.iter().any(|other| other.collides(port)))
-            .map_or_else(
-                || "another program of the host".to_owned(),
-                |a| format!("container {}", a.name),
-            );
-        Error::PortInUse { port: port.host(), by: holder }
+        match wanted.hold(v4, v6) {
+            Ok((port, held)) if holder(&port).is_none() => return Ok((port, held)),
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(Error::PortInUse {
+                    port: wanted.host(),
+                    by: "another program of the host".to_owned(),
+                });
+            }
+            Err(e) => return Err(Error::kernel(format!("use the host port {}", wanted.host()))(e)),
+        }
     }
+    Err(Error::PortInUse { port: wanted.host(), by: "containers".to_owned() })
 }
 
 /// What contradicts itself.

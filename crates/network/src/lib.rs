@@ -6,6 +6,7 @@
 //! started.
 
 mod attach;
+mod attachment;
 mod choose;
 mod definition;
 mod error;
@@ -19,7 +20,7 @@ mod rules;
 mod store;
 mod sysctl;
 
-pub use attach::{AttachRequest, Attachment, Endpoint, EndpointRequest};
+pub use attachment::{AttachRequest, Attachment, Endpoint, EndpointRequest};
 pub use definition::{Driver, LeaseRange, Network, Subnet};
 pub use error::{Error, Result};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -1,8 +1,8 @@
-//! Published ports: what is asked for, and the sockets that hold a port of the host while a container has it.
+//! Published ports: what is asked for, and the sockets that try whether a port of the host is free.
 //!
-//! The kernel is the arbiter: whoever holds the socket has the port, against other containers, other engines and every
-//! other program alike, and loses it with its life. Nothing is ever accepted on such a socket: packets are translated
-//! before they could reach it.
+//! The kernel is the arbiter against other programs of the host: a port that one listens on cannot be had. Containers of
+//! these roots are kept from each other by their records (attach.rs). Nothing is ever accepted on such a socket: packets
+//! are translated before they could reach it.
 
 use std::fmt;
 use std::io;

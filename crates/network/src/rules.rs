@@ -46,6 +46,9 @@ const ELEMENT: (u16, u16) = (1, 2);
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const SET_IS_MAP: u32 = 8;
+const SET_USERDATA: u16 = 13;
+/// For `nft list`, which else shows names from the wrong end: type 0, four bytes, 1.
+const KEY_IS_IN_HOST_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
 
 /// Registers of 16 bytes (1, 2) and of 4 (8 and up): the same memory.
 const R1: u32 = 1;
@@ -242,13 +245,13 @@ impl<'a> Rules<'a> {
 
     fn push_sets(&self, batch: &mut Batch) {
         // The numbers of nft's own types, by which it shows them: six bits a part.
-        let (ipv4, ipv6, protocol, service, name) = (7, 8, 12, 13, 41);
+        let (ipv4, ipv6, protocol, service, name_type) = (7, 8, 12, 13, 41);
         let port = protocol << 6 | service;
         let sets = [
-            ("bridges", name, 16, None),
-            ("same", name << 6 | name, 32, None),
-            ("open", name, 16, None),
-            ("internal", name, 16, None),
+            ("bridges", name_type, 16, None),
+            ("same", name_type << 6 | name_type, 32, None),
+            ("open", name_type, 16, None),
+            ("internal", name_type, 16, None),
             ("ports4", port, 8, Some((ipv4 << 6 | service, 8))),
             ("ports4_at", ipv4 << 12 | port, 12, Some((ipv4 << 6 | service, 8))),
             ("ports6", port, 8, Some((ipv6 << 6 | service, 20))),
@@ -263,6 +266,9 @@ impl<'a> Rules<'a> {
                 .number(SET.4, key_length);
             if let Some((data_type, data_length)) = map {
                 set = set.number(SET.5, data_type).number(SET.6, data_length);
+            }
+            if key_type == name_type {
+                set = set.bytes(SET_USERDATA, &KEY_IS_IN_HOST_ORDER);
             }
             batch.push(Kind::NewSet, false, &set.number(SET.7, id));
         }

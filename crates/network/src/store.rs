@@ -13,6 +13,7 @@ use std::time::Duration;
 use dhow_sys::fs::{Durability, TEMPORARY_PREFIX};
 use dhow_sys::lock::{FileLock, LockMode};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::choose;
 use crate::definition::{Driver, LeaseRange, Network, Subnet, number};
@@ -46,7 +47,8 @@ pub struct Networks {
 }
 
 /// A network to be made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CreateNetwork {
     /// Its name; none: `dhow1`, `dhow2`, ….
     pub name: Option<NetworkName>,
@@ -71,7 +73,7 @@ pub struct CreateNetwork {
 }
 
 /// One subnet of a network to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SubnetRequest {
     /// The range.
     pub subnet: IpNet,

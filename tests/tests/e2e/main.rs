@@ -12,6 +12,7 @@ mod lifecycle;
 mod logs;
 mod mounts;
 mod namespaces;
+mod network;
 mod oracle;
 mod process;
 mod registry;

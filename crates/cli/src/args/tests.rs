@@ -399,14 +399,12 @@ fn errors_name_the_flag_the_value_and_what_would_be_right() {
             "dhow run -m 1x IMAGE",
             expect!["--memory 1x: expected a number and a unit of b, k, m, g, t or p, as in 512m"],
         ),
-        ("dhow run -p 80:80 IMAGE", expect!["--publish 80:80: not supported yet"]),
-        ("dhow run --publish-all IMAGE", expect!["--publish-all: not supported yet"]),
         ("dhow run --userns=keep-id IMAGE", expect!["--userns keep-id: not supported yet"]),
         ("dhow run --systemd=false IMAGE", expect!["--systemd false: not supported yet"]),
         (
-            "dhow run --network bridge IMAGE",
+            "dhow run --network pasta IMAGE",
             expect![
-                "--network bridge: networks are not supported yet: expected none, private, host, container:NAME or ns:PATH"
+                "--network pasta: is for containers of other users than root, which are not supported yet"
             ],
         ),
         (

@@ -85,6 +85,10 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
     }
 }
 
+pub(super) fn network_alias(text: &str) -> Result<String, String> {
+    dhow_engine::request::alias(text).map_err(|e| e.why)
+}
+
 pub(super) fn name_server(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "expected an IPv4 or IPv6 address".into())
 }

@@ -47,7 +47,11 @@ impl Engine {
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
             log_config: log_config(config),
-            network_mode: mode(NamespaceKind::Network, modes.network.as_ref(), "private"),
+            network_mode: match config.networks.first() {
+                Some(first) => first.network.to_string(),
+                None => mode(NamespaceKind::Network, modes.network.as_ref(), "none"),
+            },
+            port_bindings: super::network::host_ports(&config.ports),
             restart_policy: restart_policy(config.restart),
             auto_remove: snapshot.config.auto_remove,
             cap_add: spec.security.cap_add.clone(),

@@ -136,7 +136,10 @@ fn plain(filter: &ContainerFilter, facts: &Facts<'_>) -> bool {
                 || mount.source == *wanted
         }),
         ContainerFilter::RestartPolicy(wanted) => policy_name(config.restart) == wanted,
-        ContainerFilter::Network(wanted) => network_name(config) == *wanted,
+        ContainerFilter::Network(wanted) => {
+            network_name(config) == *wanted
+                || config.networks.iter().any(|of| of.network.as_str() == wanted)
+        }
         // Looked up by `resolve`; as it stands it holds for nobody.
         ContainerFilter::Before(_)
         | ContainerFilter::Since(_)

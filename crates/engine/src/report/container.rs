@@ -12,7 +12,7 @@ pub use host_config::{
     BlkioDeviceRate, BlkioDeviceWeight, DeviceShown, HostConfig, InspectUlimit, LogConfigShown,
     RestartPolicyShown,
 };
-pub use network::NetworkSettings;
+pub use network::{HostPort, NetworkEndpoint, NetworkSettings};
 
 /// Everything known of one container.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

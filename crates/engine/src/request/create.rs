@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, Capability, CpuCount, Device, DeviceCgroupRule, EnvVar, HostEntry, Label, LogOptions,
-    MemoryLimit, Mount, NamespaceMode, RestartPolicy, Rootfs, SeccompChoice, Signal, Sysctl,
-    Timeout, Ulimit, User,
+    MemoryLimit, Mount, NamespaceMode, NetworkOptions, RestartPolicy, Rootfs, SeccompChoice,
+    Signal, Sysctl, Timeout, Ulimit, User,
 };
 
 /// A container to be made.
@@ -48,6 +48,9 @@ pub struct CreateRequest {
     /// Namespaces that are not private.
     #[serde(default)]
     pub namespaces: NamespaceOptions,
+    /// Networks and published ports.
+    #[serde(default)]
+    pub network: NetworkOptions,
     /// /etc/hosts and /etc/resolv.conf.
     #[serde(default)]
     pub hosts: HostsOptions,
@@ -92,6 +95,7 @@ impl CreateRequest {
             security: SecurityOptions::default(),
             resources: ResourceOptions::default(),
             namespaces: NamespaceOptions::default(),
+            network: NetworkOptions::default(),
             hosts: HostsOptions::default(),
             mounts: Vec::new(),
             devices: Vec::new(),
@@ -275,6 +279,8 @@ pub struct HostsOptions {
     pub dns_options: Vec<String>,
     /// `--dns-search`; the single value `.` empties the list.
     pub dns_search: Vec<String>,
+    /// `--no-hosts`: the image's /etc/hosts stays.
+    pub no_hosts: bool,
 }
 
 /// How long it lives and how it ends.

@@ -73,9 +73,6 @@ impl NamespaceMode {
                 ("host", _) => Ok(Self::Host),
                 ("shareable", NamespaceKind::Ipc) => Ok(Self::Shareable),
                 ("none", NamespaceKind::Ipc | NamespaceKind::Network) => Ok(Self::None),
-                (_, NamespaceKind::Network) if !text.is_empty() => {
-                    Err(invalid(format!("networks are not supported yet: {}", kind.expected())))
-                }
                 _ => Err(invalid(kind.expected().to_owned())),
             },
             Some(("container", name)) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
@@ -84,9 +81,6 @@ impl NamespaceMode {
             }
             Some(("ns", path)) if path.starts_with('/') => Ok(Self::Path(path.into())),
             Some(("ns", _)) => Err(invalid("the path must be absolute: expected ns:PATH".into())),
-            Some(_) if kind == NamespaceKind::Network => {
-                Err(invalid(format!("networks are not supported yet: {}", kind.expected())))
-            }
             Some(_) => Err(invalid(kind.expected().to_owned())),
         }
     }
@@ -124,9 +118,5 @@ mod tests {
         assert!(NamespaceMode::parse(Pid, "shareable").is_err());
         assert!(NamespaceMode::parse(Ipc, "none").is_ok());
         assert!(NamespaceMode::parse(Pid, "none").is_err());
-        assert_eq!(
-            NamespaceMode::parse(Network, "bridge").unwrap_err().to_string(),
-            r#"invalid network "bridge": networks are not supported yet: expected none, private, host, container:NAME or ns:PATH"#
-        );
     }
 }

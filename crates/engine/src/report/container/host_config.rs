@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::HostPort;
+
 /// What a container may do to the host, and what of it it gets. 0 or empty: no limit was set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -22,7 +24,7 @@ pub struct HostConfig {
     /// `none`, `private`, `host`, `container:ID`, …
     pub network_mode: String,
     /// Published ports.
-    pub port_bindings: BTreeMap<String, serde_json::Value>,
+    pub port_bindings: BTreeMap<String, Vec<HostPort>>,
     /// What happens when it ends.
     pub restart_policy: RestartPolicyShown,
     /// It is removed when it ends.
