@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) wide: bool,
     /// Whether the upper half of an argument comes first.
     pub(crate) big_endian: bool,
+    socketcall: Option<u32>,
+    ipc: Option<u32>,
 }
 
 /// Set in every number of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
@@ -85,6 +87,7 @@ impl Target {
             Arch::ScmpArchLoongarch64 => (11, 258 | BITS_64 | LITTLE),
             _ => return Err(Error::Architecture(arch)),
         };
+        let named = |name| Call::named(name).and_then(|call| call.number(column));
         Ok(Target {
             arch,
             audit,
@@ -92,6 +95,8 @@ impl Target {
             // x32 has 64-bit registers, but its calls take 32-bit values: libseccomp looks at those alone.
             wide: audit & BITS_64 != 0 && arch != Arch::ScmpArchX32,
             big_endian: audit & LITTLE == 0,
+            socketcall: named("socketcall"),
+            ipc: named("ipc"),
         })
     }
 
@@ -100,60 +105,78 @@ impl Target {
         call.number(self.column)
     }
 
-    /// The call through which another is reached here as well (`socketcall`, `ipc`), as its number, the value of its
-    /// first argument and the bits of it that count.
-    pub(crate) fn multiplexed(&self, call: Call) -> Option<(u32, u64, u64)> {
-        let (through, operation) = multiplexer(call.name())?;
-        let number = self.number(Call::named(through)?)?;
-        // The upper half of ipc's first argument is the version of the interface, any of which does the same thing.
-        let mask = if through == "ipc" { 0xffff } else { u64::from(u32::MAX) };
-        Some((number, operation, mask))
+    /// The number of the call through which others are reached here.
+    pub(crate) fn through(&self, through: Through) -> Option<u32> {
+        match through.by {
+            By::Socketcall => self.socketcall,
+            By::Ipc => self.ipc,
+        }
     }
 }
 
-/// `SYS_*` of linux/net.h and the call numbers of linux/ipc.h.
-fn multiplexer(name: &str) -> Option<(&'static str, u64)> {
-    const SOCKETCALL: [&str; 20] = [
-        "socket",
-        "bind",
-        "connect",
-        "listen",
-        "accept",
-        "getsockname",
-        "getpeername",
-        "socketpair",
-        "send",
-        "recv",
-        "sendto",
-        "recvfrom",
-        "shutdown",
-        "setsockopt",
-        "getsockopt",
-        "sendmsg",
-        "recvmsg",
-        "accept4",
-        "recvmmsg",
-        "sendmmsg",
-    ];
-    if let Some(operation) = (1..).zip(SOCKETCALL).find(|(_, known)| *known == name) {
-        return Some(("socketcall", operation.0));
+/// How a call is reached on architectures where one call does the work of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Through {
+    by: By,
+    /// The value of the first argument that means the call.
+    pub(crate) operation: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Socketcall,
+    Ipc,
+}
+
+impl Through {
+    /// The bits of the first argument that count: the upper half of ipc's is the version of the interface, any of which
+    /// does the same thing.
+    pub(crate) fn mask(self) -> u64 {
+        match self.by {
+            By::Socketcall => u64::from(u32::MAX),
+            By::Ipc => 0xffff,
+        }
     }
-    let operation = match name {
-        "semop" => 1,
-        "semget" => 2,
-        "semctl" => 3,
-        "semtimedop" => 4,
-        "msgsnd" => 11,
-        "msgrcv" => 12,
-        "msgget" => 13,
-        "msgctl" => 14,
-        "shmat" => 21,
-        "shmdt" => 22,
-        "shmget" => 23,
-        "shmctl" => 24,
-        _ => return None,
-    };
-    Some(("ipc", operation))
+
+    /// `SYS_*` of linux/net.h and the call numbers of linux/ipc.h.
+    pub(crate) fn of(call: Call) -> Option<Through> {
+        let (by, operation) = match call.name() {
+            "socket" => (By::Socketcall, 1),
+            "bind" => (By::Socketcall, 2),
+            "connect" => (By::Socketcall, 3),
+            "listen" => (By::Socketcall, 4),
+            "accept" => (By::Socketcall, 5),
+            "getsockname" => (By::Socketcall, 6),
+            "getpeername" => (By::Socketcall, 7),
+            "socketpair" => (By::Socketcall, 8),
+            "send" => (By::Socketcall, 9),
+            "recv" => (By::Socketcall, 10),
+            "sendto" => (By::Socketcall, 11),
+            "recvfrom" => (By::Socketcall, 12),
+            "shutdown" => (By::Socketcall, 13),
+            "setsockopt" => (By::Socketcall, 14),
+            "getsockopt" => (By::Socketcall, 15),
+            "sendmsg" => (By::Socketcall, 16),
+            "recvmsg" => (By::Socketcall, 17),
+            "accept4" => (By::Socketcall, 18),
+            "recvmmsg" => (By::Socketcall, 19),
+            "sendmmsg" => (By::Socketcall, 20),
+            "semop" => (By::Ipc, 1),
+            "semget" => (By::Ipc, 2),
+            "semctl" => (By::Ipc, 3),
+            "semtimedop" => (By::Ipc, 4),
+            "msgsnd" => (By::Ipc, 11),
+            "msgrcv" => (By::Ipc, 12),
+            "msgget" => (By::Ipc, 13),
+            "msgctl" => (By::Ipc, 14),
+            "shmat" => (By::Ipc, 21),
+            "shmdt" => (By::Ipc, 22),
+            "shmget" => (By::Ipc, 23),
+            "shmctl" => (By::Ipc, 24),
+            _ => return None,
+        };
+        Some(Through { by, operation })
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,10 @@
 //! an instruction jumps to is there already, and where it is too far away, a copy of the "return" or an unconditional
 //! jump is put in between. `Emitter::code` therefore holds the program backwards.
 
-use std::collections::BTreeMap;
-
 use crate::Error;
 use crate::arch::{Target, X32_BIT};
 use crate::program::RET;
-use crate::rule::{Case, Condition, ENOSYS, Rules};
+use crate::rule::{Case, Condition, ENOSYS, Entry, Rules};
 use dhow_sys::seccomp::{Instruction, MAX_INSTRUCTIONS};
 use oci_spec::runtime::{Arch, LinuxSeccompOperator as Operator};
 
@@ -68,10 +66,13 @@ pub(crate) fn emit(targets: &[Target], rules: &Rules) -> Result<Vec<Instruction>
     if code.len() > MAX_INSTRUCTIONS { Err(Error::TooLong(code.len())) } else { Ok(code) }
 }
 
+/// What [`Rules::of`] tells of an architecture.
+type Numbers = (Vec<(u32, Entry)>, Option<u32>);
+
 /// All numbers from 0 to `u32::MAX` as ranges, each from its first number to the next range's.
 fn ranges<'a>(
     targets: &[&'a Target],
-    numbers: &'a [BTreeMap<u32, Vec<Case>>],
+    numbers: &'a [Numbers],
     rules: &Rules,
 ) -> Vec<(u32, Leaf<'a>)> {
     let mut ranges = Ranges(Vec::new());
@@ -116,24 +117,23 @@ impl<'a> Ranges<'a> {
         start: u32,
         end: Option<u32>,
         target: &'a Target,
-        numbers: &'a BTreeMap<u32, Vec<Case>>,
+        (numbers, newest): &'a Numbers,
         rules: &Rules,
     ) {
         let default = Leaf::Result(rules.default);
-        let newest = rules.newest(target);
         self.push(start, default);
         // s390x hands numbers above 255 through number 0, and leaves 0 where the kernel does not know them.
         if newest.is_some() && target.arch == Arch::ScmpArchS390x {
             self.push(0, Leaf::Result(ENOSYS));
             self.push(1, default);
         }
-        for (number, cases) in numbers {
+        for (number, entry) in numbers {
             if *number == 0 && newest.is_some() && target.arch == Arch::ScmpArchS390x {
                 continue;
             }
-            let leaf = match cases.as_slice() {
-                [Case { conditions, result }] if conditions.is_empty() => Leaf::Result(*result),
-                cases => Leaf::Cases(target, cases),
+            let leaf = match entry {
+                Entry::Always(result) => Leaf::Result(*result),
+                Entry::Cases(cases) => Leaf::Cases(target, cases),
             };
             self.push(*number, leaf);
             if let Some(next) = number.checked_add(1) {

@@ -8,6 +8,7 @@
 //! `dhow_sys::seccomp::install`, by whoever runs the container.
 
 mod arch;
+mod cache;
 mod emit;
 mod error;
 mod program;
@@ -15,6 +16,7 @@ mod rule;
 mod table;
 
 pub use arch::native;
+pub use cache::cached;
 pub use error::Error;
 pub use program::Program;
 

@@ -34,6 +34,10 @@ impl Program {
         Program { instructions, flags }
     }
 
+    pub(crate) fn from_parts(instructions: Vec<Instruction>, flags: u32) -> Program {
+        Program { instructions, flags }
+    }
+
     /// The instructions.
     #[must_use]
     pub fn instructions(&self) -> &[Instruction] {

@@ -1,9 +1,7 @@
 //! A profile as rules on calls: names looked up, actions as the kernel's results, arguments as conditions.
 
-use std::collections::BTreeMap;
-
 use crate::Error;
-use crate::arch::Target;
+use crate::arch::{Target, Through};
 use crate::program::NOTIFY;
 use crate::table::Call;
 use oci_spec::runtime::{
@@ -35,10 +33,28 @@ pub(crate) struct Rules {
     pub(crate) default: u32,
     /// Whether a call that the profile cannot know is ENOSYS.
     stub: bool,
-    calls: Vec<(Call, usize)>,
+    /// In the profile's order.
+    calls: Vec<Named>,
+    /// The cases of each rule; empty where they come to what the default says.
     cases: Vec<Vec<Case>>,
-    /// Also those of rules that say what the default says: they tell which calls the profile knows.
-    known: Vec<Call>,
+}
+
+/// A name in a rule. Those of rules that say what the default says are kept too: they tell what the profile knows.
+#[derive(Debug)]
+struct Named {
+    call: Call,
+    through: Option<Through>,
+    /// Index into [`Rules::cases`].
+    rule: usize,
+}
+
+/// What a number comes to on one architecture.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Entry {
+    /// This result, whatever the arguments.
+    Always(u32),
+    /// The first of these that holds, or the default.
+    Cases(Vec<Case>),
 }
 
 impl Rules {
@@ -50,11 +66,12 @@ impl Rules {
         let default = result(action, profile.default_errno_ret())?;
         let stub =
             !matches!(action, Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace);
-        let mut rules =
-            Rules { default, stub, calls: Vec::new(), cases: Vec::new(), known: Vec::new() };
+        let mut rules = Rules { default, stub, calls: Vec::with_capacity(512), cases: Vec::new() };
         for syscall in profile.syscalls().iter().flatten() {
             let result = result(syscall.action(), syscall.errno_ret())?;
             let cases = cases(syscall.args().as_deref().unwrap_or_default(), result)?;
+            let rule = rules.cases.len();
+            rules.cases.push(if result == default { Vec::new() } else { cases });
             for name in syscall.names() {
                 if name.is_empty() {
                     return Err(Error::Invalid("a system call has an empty name".into()));
@@ -64,53 +81,67 @@ impl Rules {
                     return Err(Error::Invalid("SCMP_ACT_NOTIFY cannot be used for write".into()));
                 }
                 let Some(call) = Call::named(name) else { continue };
-                rules.known.push(call);
-                if result != default {
-                    rules.calls.push((call, rules.cases.len()));
-                }
+                rules.calls.push(Named { call, through: Through::of(call), rule });
             }
-            rules.cases.push(cases);
         }
         Ok(rules)
     }
 
-    /// The highest number that the profile knows, where numbers above it are ENOSYS.
-    pub(crate) fn newest(&self, target: &Target) -> Option<u32> {
-        let through = |call: &Call| target.multiplexed(*call).map(|(number, _, _)| number);
-        let numbers = self.known.iter().filter_map(|call| target.number(*call).max(through(call)));
-        numbers.max().filter(|number| self.stub && *number != 0)
-    }
-
-    /// The cases of each number on an architecture: one without conditions stands alone.
-    pub(crate) fn of(&self, target: &Target) -> BTreeMap<u32, Vec<Case>> {
-        let mut numbers: BTreeMap<u32, Vec<Case>> = BTreeMap::new();
-        for (call, index) in &self.calls {
-            for case in &self.cases[*index] {
-                if let Some(number) = target.number(*call) {
-                    add(numbers.entry(number).or_default(), case.clone());
-                }
-                if let Some((number, value, mask)) = target.multiplexed(*call) {
-                    let operator = Operator::ScmpCmpMaskedEq;
-                    let through = Condition { index: 0, operator, mask, value };
-                    // What the call's own first argument is, lies in memory here.
-                    let others = case.conditions.iter().filter(|one| one.index != 0).copied();
-                    let conditions = std::iter::once(through).chain(others).collect();
-                    let case = Case { conditions, result: case.result };
-                    add(numbers.entry(number).or_default(), case);
-                }
+    /// What each number comes to on an architecture, sorted, and the highest number that the profile knows where those
+    /// above it are ENOSYS.
+    pub(crate) fn of(&self, target: &Target) -> (Vec<(u32, Entry)>, Option<u32>) {
+        let mut newest = 0;
+        let mut found: Vec<(u32, Option<Through>, usize)> = Vec::with_capacity(self.calls.len());
+        for named in &self.calls {
+            if let Some(number) = target.number(named.call) {
+                newest = newest.max(number);
+                found.push((number, None, named.rule));
+            }
+            let through =
+                named.through.and_then(|through| Some((target.through(through)?, through)));
+            if let Some((number, through)) = through {
+                newest = newest.max(number);
+                found.push((number, Some(through), named.rule));
             }
         }
-        numbers
+        // Stable: what came first stays first.
+        found.sort_by_key(|(number, _, _)| *number);
+        let entries = found.chunk_by(|a, b| a.0 == b.0).filter_map(|same| {
+            let (number, _, _) = same.first()?;
+            Some((*number, self.entry(same)?))
+        });
+        (entries.collect(), Some(newest).filter(|number| self.stub && *number != 0))
+    }
+
+    /// A case without conditions wins over all others, and the first of those over the rest.
+    fn entry(&self, same: &[(u32, Option<Through>, usize)]) -> Option<Entry> {
+        let mut cases: Vec<Case> = Vec::new();
+        for (_, through, rule) in same {
+            for case in &self.cases[*rule] {
+                let Some(through) = through else {
+                    if case.conditions.is_empty() {
+                        return Some(Entry::Always(case.result));
+                    }
+                    add(&mut cases, case.clone());
+                    continue;
+                };
+                let first = Condition {
+                    index: 0,
+                    operator: Operator::ScmpCmpMaskedEq,
+                    mask: through.mask(),
+                    value: through.operation,
+                };
+                // What the call's own first argument is, lies in memory here.
+                let others = case.conditions.iter().filter(|one| one.index != 0).copied();
+                let conditions = std::iter::once(first).chain(others).collect();
+                add(&mut cases, Case { conditions, result: case.result });
+            }
+        }
+        if cases.is_empty() { None } else { Some(Entry::Cases(cases)) }
     }
 }
 
 fn add(cases: &mut Vec<Case>, case: Case) {
-    if cases.first().is_some_and(|first| first.conditions.is_empty()) {
-        return;
-    }
-    if case.conditions.is_empty() {
-        cases.clear();
-    }
     if !cases.contains(&case) {
         cases.push(case);
     }
