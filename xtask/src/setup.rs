@@ -15,6 +15,7 @@ pub(crate) const RUN: &[Need] = &[("runc", "runc")];
 /// What the tests need as well: peers, makers of fixtures, the tracer.
 pub(crate) const TEST: &[Need] = &[
     ("runc", "runc"),
+    ("crun", "crun"),
     ("podman", "podman"),
     ("conmon", "conmon"),
     ("skopeo", "skopeo"),

@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dhow-image", &["dhow-storage", "dhow-sys"]),
     ("dhow-state", &["dhow-sys"]),
     ("dhow-storage", &["dhow-sys"]),
-    ("dhow-oci", &["dhow-sys"]),
+    ("dhow-oci", &["dhow-seccomp", "dhow-sys"]),
     ("dhow-network", &["dhow-sys"]),
     ("dhow-shim", &["dhow-sys"]),
     ("dhow-seccomp", &["dhow-sys"]),

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dhow_oci::{BundlePaths, Mount, MountKind, Namespace, SpecRequest};
+use dhow_oci::{BundlePaths, Mount, MountKind, Namespace, Runtime, SpecRequest};
 use dhow_shim::args::{ExitCommand, LogLimits, LogTarget, MonitorArgs};
 use dhow_shim::launch::{self, Launch};
 use dhow_state::{Phase, Status};
@@ -112,8 +112,10 @@ impl Engine {
         self.share_network_files(config, &mut paths);
         self.mount_volumes(&id, config, &root, &mut spec)?;
 
-        let generated =
+        let runtime = self.runtime(config)?;
+        let mut generated =
             dhow_oci::generate(&spec, &paths, self.host()?, &root).map_err(Error::Spec)?;
+        runtime.hand_over_filter(&mut generated);
         dhow_sys::fs::create_dir_all(&bundle, 0o700)
             .map_err(Error::io("create the bundle", &bundle))?;
         let json = bundle.join("config.json");
@@ -121,7 +123,7 @@ impl Engine {
             .map_err(Error::io("write the runtime spec", &json))?;
 
         let (container, monitor) =
-            self.while_connecting(attached.as_ref(), || self.launch(held, &name))?;
+            self.while_connecting(attached.as_ref(), || self.launch(held, &name, &runtime))?;
         held.locked
             .update(|record| {
                 record.phase = Phase::Created;
@@ -133,11 +135,15 @@ impl Engine {
     }
 
     /// Starts the monitor, which has the runtime create the container; the identities of both processes.
-    fn launch(&self, held: &Held, name: &str) -> Result<(ProcessId, Option<ProcessId>)> {
+    fn launch(
+        &self,
+        held: &Held,
+        name: &str,
+        runtime: &Runtime,
+    ) -> Result<(ProcessId, Option<ProcessId>)> {
         let id = held.id();
         let config = &held.config;
         let run = self.run_dir(id);
-        let runtime = self.runtime(config)?;
         let mut args = MonitorArgs::new(id.to_string(), runtime.path(), self.layout().bundle(id));
         args.session = id.to_string();
         args.name = Some(name.to_owned());

@@ -5,6 +5,7 @@
 //! prints is read in one place, [`RuntimeError::from_text`].
 
 mod error;
+mod filter;
 mod find;
 
 pub use error::RuntimeError;

@@ -80,6 +80,38 @@ fn seccomp() {
     env.fails(&format!("run --rm --security-opt seccomp={broken} {BASE} true"), 125, "broken.json");
 }
 
+/// crun gets the filter compiled: the container and what is executed in it are confined by it.
+#[test]
+fn seccomp_compiled_for_crun() {
+    requires!("root", "overlay", "crun");
+    let env = TestEnv::with_base();
+    // crun refuses a machine with controllers in both versions of cgroups: it is shown the older one alone.
+    let crun = env.write(
+        "crun",
+        "#!/bin/sh\nexec /usr/bin/unshare -m /bin/sh -c '/bin/umount /sys/fs/cgroup/unified 2>/dev/null; exec /usr/bin/crun \"$@\"' crun \"$@\"\n",
+    );
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&crun, mode).expect("a file of our own");
+    let run = format!("run --rm --runtime {crun} --cgroups disabled");
+    assert_eq!(env.ok(&format!("{run} {BASE} probe status Seccomp")), "2");
+    assert_eq!(env.ok(&format!("{run} {BASE} probe status Seccomp_filters")), "1");
+    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":122}]}"#;
+    let file = env.write("profile.json", profile);
+    let output = env.dhow(&format!("{run} --security-opt seccomp={file} {BASE} mkdir /x")).run();
+    assert!(output.code == 1 && output.stderr.contains("uota"), "{}", output.both());
+    env.ok(&format!(
+        "run -d --name crun --runtime {crun} --cgroups disabled --security-opt seccomp={file} {BASE} sleep 1000"
+    ));
+    // What crun has kept is what the annotation said, and it is used for what is executed.
+    let output = env.dhow("exec crun mkdir /x").run();
+    assert!(output.code == 1 && output.stderr.contains("uota"), "{}", output.both());
+    assert_eq!(env.ok("exec crun probe status Seccomp"), "2");
+    let bundle = env.ok("inspect --format {{.OCIConfigPath}} crun");
+    let spec = std::fs::read_to_string(bundle).expect("the bundle's config.json");
+    assert!(spec.contains("run.oci.seccomp_bpf_data"), "{spec}");
+    env.ok("rm -f -t 0 crun");
+}
+
 #[test]
 fn no_new_privileges_and_unknown_options() {
     requires!("root", "overlay", "runc");

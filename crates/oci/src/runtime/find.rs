@@ -61,7 +61,7 @@ impl Runtime {
 }
 
 impl RuntimeKind {
-    fn of(path: &Path) -> RuntimeKind {
+    pub(super) fn of(path: &Path) -> RuntimeKind {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         match name {
             _ if name.starts_with("runc") => RuntimeKind::Runc,
