@@ -9,6 +9,7 @@ mod install;
 mod setup;
 #[cfg(test)]
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ cargo xtask TASK
                         STRICT=1: a test that this machine cannot run fails instead of being skipped
   crash [ARGS…]         kill dhow and dhow-shim before each system call that changes something
   bench [ARGS…]         `dhow run` beside podman and beside the bare runtime
+  vm COMMAND…           run a command on an emulated machine with cgroup v2 that sees this file system read-only
+  vm --test PACKAGE     a crate's tests there
   install [--prefix DIR]  build and install dhow, dhow-shim, manual pages and completions (default /usr/local)
 ";
 
@@ -49,6 +52,7 @@ fn main() -> Result<ExitCode> {
                     .args(&rest),
             )
         }
+        "vm" => vm::run(&rest),
         "install" => install::install(&rest),
         "" | "help" | "--help" | "-h" => {
             print(HELP);
