@@ -180,6 +180,45 @@ fn resources_arrive_in_v1() {
 }
 
 #[test]
+fn resources_arrive_in_v2() {
+    let Some(temporary) = Temporary::new("v2") else { return };
+    if !["memory", "cpu", "cpuset", "pids"].iter().all(|name| temporary.has(name, Version::V2)) {
+        return;
+    }
+    temporary
+        .apply(
+            r#"{"memory":{"limit":67108864,"swap":134217728,"reservation":33554432},
+                "cpu":{"shares":1024,"quota":40000,"period":50000,"burst":10000,"cpus":"0","mems":"0"},
+                "pids":{"limit":33},
+                "unified":{"memory.high":"50331648"}}"#,
+        )
+        .unwrap();
+    let rows = [
+        ("memory", "memory.max", "67108864"),
+        ("memory", "memory.swap.max", "67108864"),
+        ("memory", "memory.low", "33554432"),
+        ("memory", "memory.high", "50331648"),
+        ("cpu", "cpu.weight", "39"),
+        ("cpu", "cpu.max", "40000 50000"),
+        ("cpu", "cpu.max.burst", "10000"),
+        ("cpuset", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "33"),
+    ];
+    for (controller, file, expected) in rows {
+        assert_eq!(temporary.read(controller, file), expected, "{file}");
+    }
+    temporary.apply(r#"{"memory":{"limit":-1},"pids":{"limit":-1},"cpu":{"quota":-1}}"#).unwrap();
+    assert_eq!(temporary.read("memory", "memory.max"), "max");
+    assert_eq!(temporary.read("memory", "memory.swap.max"), "max");
+    assert_eq!(temporary.read("pids", "pids.max"), "max");
+    assert_eq!(temporary.read("cpu", "cpu.max"), "max 50000");
+    let error = temporary.apply(r#"{"memory":{"swappiness":1}}"#).unwrap_err();
+    assert_eq!(error, "memory.swappiness with cgroup v2 is not supported");
+    let stats = temporary.0.stats().unwrap();
+    assert_eq!(stats.memory.usage.limit, u64::MAX);
+}
+
+#[test]
 fn huge_pages_in_whichever_hierarchy_has_them() {
     let Some(temporary) = Temporary::new("huge") else { return };
     let Some(directory) = temporary.0.controller("hugetlb") else { return };
