@@ -110,6 +110,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ImageGroup,
     },
+    /// Manage the machine's containers, images and volumes as a whole
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    System {
+        #[command(subcommand)]
+        command: SystemGroup,
+    },
+}
+
+/// Commands under `dhow system`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SystemGroup {
+    /// Show what images, containers and volumes take on disk
+    Df(commands::df::Args),
+    /// Show the machine, the engine and how much it holds
+    Info(commands::info::Args),
+    /// Remove containers that do not run and images that nobody uses
+    Prune(commands::prune::SystemArgs),
 }
 
 /// Commands that are both at the top and under `dhow container`.
@@ -238,6 +255,15 @@ pub(crate) enum ImageGroup {
     /// List images
     #[command(visible_alias = "list")]
     Ls(commands::images::Args),
+    /// Mount images' files on the host
+    Mount(commands::image_mount::MountArgs),
+    /// Remove images that nobody uses
+    Prune(commands::prune::ImageArgs),
+    /// Show an image's layers
+    Tree(commands::tree::Args),
+    /// Unmount images' files
+    #[command(visible_alias = "umount")]
+    Unmount(commands::image_mount::UnmountArgs),
 }
 
 /// The command line's grammar, as help, completion and man pages show it.

@@ -8,11 +8,13 @@ pub(crate) mod cleanup;
 pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod exists;
 pub(crate) mod export;
 pub(crate) mod history;
+pub(crate) mod image_mount;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
@@ -28,6 +30,7 @@ pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod pause;
 pub(crate) mod port;
+pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -40,6 +43,7 @@ pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod tree;
 pub(crate) mod unmount;
 pub(crate) mod unpause;
 pub(crate) mod untag;
@@ -49,7 +53,7 @@ pub(crate) mod wait;
 use anyhow::Result;
 
 use crate::args::{
-    Command, ContainerCommand, ContainerGroup, ImageCommand, ImageGroup, NetworkGroup,
+    Command, ContainerCommand, ContainerGroup, ImageCommand, ImageGroup, NetworkGroup, SystemGroup,
 };
 use crate::context::Context;
 
@@ -85,12 +89,21 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8> {
             NetworkGroup::Reload(args) => network::reload(&args, context),
             NetworkGroup::Rm(args) => network::rm(&args, context),
         },
+        Command::System { command } => match command {
+            SystemGroup::Df(args) => df::run(&args, context),
+            SystemGroup::Info(args) => info::run(&args, context),
+            SystemGroup::Prune(args) => prune::system(&args, context),
+        },
         Command::Image { command } => match command {
             ImageGroup::Shared(command) => image(command, context),
             ImageGroup::Rm(args) => rmi::run(args, context),
             ImageGroup::Diff(args) => diff::run(&args, context),
             ImageGroup::Inspect(args) => inspect::image(&args, context),
             ImageGroup::Ls(args) => images::run(&args, context),
+            ImageGroup::Mount(args) => image_mount::mount(&args, context),
+            ImageGroup::Prune(args) => prune::image(&args, context),
+            ImageGroup::Tree(args) => tree::run(&args, context),
+            ImageGroup::Unmount(args) => image_mount::unmount(&args, context),
             ImageGroup::Exists(args) => exists::image(&args, context),
         },
     }

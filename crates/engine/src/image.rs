@@ -1,6 +1,8 @@
 //! Images in the store: finding one by what the user calls it, the list, and all that is known of one.
 
+mod mount;
 mod pattern;
+mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -289,6 +291,7 @@ impl Engine {
                 layers.extend(chain);
             }
         }
+        layers.extend(self.layers_mounted().ok()?);
         Some(layers)
     }
 
@@ -315,6 +318,8 @@ impl Engine {
                 ImageFilter::Label(label) => Condition::Label(label.clone()),
                 ImageFilter::Reference(pattern) => Condition::Reference(pattern.clone()),
                 ImageFilter::Id(prefix) => Condition::Id(prefix.clone()),
+                ImageFilter::Containers(used) => Condition::Containers(*used),
+                ImageFilter::ReadOnly(read_only) => Condition::ReadOnly(*read_only),
             });
         }
         Ok(conditions)
@@ -345,6 +350,8 @@ enum Condition {
     Label(crate::request::LabelMatch),
     Reference(String),
     Id(String),
+    Containers(bool),
+    ReadOnly(bool),
 }
 
 impl Condition {
@@ -353,6 +360,9 @@ impl Condition {
             Condition::Before(than) => created < *than,
             Condition::Since(than) => created > *than,
             Condition::Until(moment) => created < *moment,
+            Condition::Containers(used) => (row.containers > 0) == *used,
+            // Every image is of the one store, which can be written.
+            Condition::ReadOnly(read_only) => !read_only,
             Condition::Dangling(dangling) => row.dangling == *dangling,
             Condition::Label(label) => label.matches(&row.labels),
             Condition::Reference(pattern) => {

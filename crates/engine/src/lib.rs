@@ -31,6 +31,7 @@ mod mount;
 mod network;
 mod pause;
 mod plan;
+mod prune;
 mod ps;
 mod pull;
 mod push;

@@ -13,6 +13,7 @@ mod info;
 mod network;
 mod ps;
 mod time;
+mod usage;
 mod version;
 
 pub use container::{
@@ -34,4 +35,7 @@ pub use network::{
 };
 pub use ps::{Namespaces, PortMapping, PsReport, PsRow, PsSize};
 pub use time::Time;
+pub use usage::{
+    ContainerUsage, DiskUsage, ImageTree, ImageUsage, MountedImage, Pruned, TreeLayer, VolumeUsage,
+};
 pub use version::{Version, VersionSide};

@@ -45,7 +45,7 @@ pub use dhow_network::{
 pub use env::{EnvArgument, EnvVar, parse_env_file};
 pub use filter::{ContainerFilter, ImageFilter, LabelMatch};
 pub use hosts::HostEntry;
-pub use images::{PlatformRequest, PullPolicy, PullRequest, SaveRequest};
+pub use images::{PlatformRequest, PruneRequest, PullPolicy, PullRequest, SaveRequest};
 pub use invalid::Invalid;
 pub use label::{Label, parse_label_file};
 pub use log::{LogDriver, LogOption, LogOptions};

@@ -37,6 +37,16 @@ impl Engine {
 
     /// Sees to it that no container uses the image.
     fn release_image(&self, image: &Image, request: &RemoveImageRequest) -> Result<()> {
+        if let Some(path) = self.image_mounted_at(image)? {
+            if !request.force {
+                return Err(Error::InUse {
+                    object: Object::Image,
+                    name: request.image.clone(),
+                    by: format!("its mount at {}", path.display()),
+                });
+            }
+            self.unmount_image(&image.id.hex(), true)?;
+        }
         let users = self.image_users()?.remove(&image.id).unwrap_or_default();
         if users.is_empty() {
             return Ok(());

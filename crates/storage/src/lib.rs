@@ -53,7 +53,7 @@ pub use layer::{Layer, LayerSource, LayerTar};
 pub use lease::Lease;
 pub use limits::Limits;
 pub use partial::Partial;
-pub use rootfs::{Base, MountOptions, RootFs};
+pub use rootfs::{Base, MountOptions, RootFs, tree_size};
 pub use shm::{mount_shm, unmount_shm};
 pub use store::{Storage, StorageOptions};
 pub use stream::{Decompressed, decompress};

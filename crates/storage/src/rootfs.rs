@@ -210,12 +210,7 @@ impl<'a> RootFs<'a> {
     /// # Errors
     /// [`Error::Io`].
     pub fn size(&self) -> Result<u64> {
-        let upper = self.upper();
-        match rustix::fs::open(&upper, OPEN_DIR, Mode::empty()) {
-            Ok(dir) => tree_size(&dir, 0).doing("measure", &upper),
-            Err(rustix::io::Errno::NOENT) => Ok(0),
-            Err(e) => Err(Error::io("open", &upper, e.into())),
-        }
+        tree_size(&self.upper())
     }
 
     /// What the container has changed, in order of the paths.
@@ -309,7 +304,19 @@ fn copy_attributes(from: &Path, to: &Path, what: &'static str) -> Result<()> {
     copy().doing("set the attributes of", to)
 }
 
-fn tree_size(dir: impl AsFd, depth: usize) -> io::Result<u64> {
+/// Bytes of the files below a directory; none where there is no such directory.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn tree_size(dir: &Path) -> Result<u64> {
+    match rustix::fs::open(dir, OPEN_DIR, Mode::empty()) {
+        Ok(open) => size_below(&open, 0).doing("measure", dir),
+        Err(rustix::io::Errno::NOENT) => Ok(0),
+        Err(e) => Err(Error::io("open", dir, e.into())),
+    }
+}
+
+fn size_below(dir: impl AsFd, depth: usize) -> io::Result<u64> {
     let dir = dir.as_fd();
     let mut size = 0u64;
     for name in read_dir(dir)? {
@@ -317,7 +324,7 @@ fn tree_size(dir: impl AsFd, depth: usize) -> io::Result<u64> {
         match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
             rustix::fs::FileType::Directory if depth < crate::copy::MAX_DEPTH => {
                 let child = rustix::fs::openat(dir, &name, OPEN_DIR, Mode::empty())?;
-                size = size.saturating_add(tree_size(child, depth + 1)?);
+                size = size.saturating_add(size_below(child, depth + 1)?);
             }
             rustix::fs::FileType::RegularFile => {
                 size = size.saturating_add(u64::try_from(stat.st_size).unwrap_or_default());

@@ -23,4 +23,5 @@ mod save;
 mod security;
 mod show;
 mod stop;
+mod storage;
 mod terminal;

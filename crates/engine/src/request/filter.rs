@@ -159,9 +159,22 @@ pub enum ImageFilter {
     Reference(String),
     /// The id begins so.
     Id(String),
+    /// Containers were made of it (or, with false, none).
+    Containers(bool),
+    /// It is of a store that is only read; none is yet.
+    ReadOnly(bool),
 }
 
-const IMAGE_KEYS: &str = "dangling, label, label!, before, since, after, until, reference, id";
+fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+const IMAGE_KEYS: &str =
+    "dangling, label, label!, before, since, after, until, reference, id, containers, readonly";
 
 impl FromStr for ImageFilter {
     type Err = Invalid;
@@ -171,11 +184,9 @@ impl FromStr for ImageFilter {
         let invalid = |why: String| Invalid::new("filter", text, why);
         let owned = || value.to_owned();
         Ok(match key {
-            "dangling" => Self::Dangling(match value {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                _ => return Err(invalid("expected dangling=true or dangling=false".into())),
-            }),
+            "dangling" => Self::Dangling(flag(value).map_err(invalid)?),
+            "containers" => Self::Containers(flag(value).map_err(invalid)?),
+            "readonly" => Self::ReadOnly(flag(value).map_err(invalid)?),
             "label" => Self::Label(LabelMatch::parse(value, false)),
             "label!" => Self::Label(LabelMatch::parse(value, true)),
             "before" => Self::Before(owned()),
@@ -220,7 +231,7 @@ mod tests {
     fn reads_image_filters() {
         assert_eq!("dangling=true".parse(), Ok(ImageFilter::Dangling(true)));
         assert_eq!("after=x".parse(), Ok(ImageFilter::Since("x".into())));
-        for bad in ["dangling", "dangling=maybe", "readonly=true"] {
+        for bad in ["dangling", "dangling=maybe", "readonly=maybe", "containers"] {
             assert!(bad.parse::<ImageFilter>().is_err(), "{bad}");
         }
     }

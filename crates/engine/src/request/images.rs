@@ -6,7 +6,7 @@ use std::str::FromStr;
 use dhow_image::{Access, Platform};
 use serde::{Deserialize, Serialize};
 
-use super::Invalid;
+use super::{ImageFilter, Invalid};
 
 /// `save`: where to is said beside this.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +18,16 @@ pub struct SaveRequest {
     pub tags: Vec<String>,
     /// Whether layers are packed by gzip; none: as is usual for the format.
     pub compress: Option<bool>,
+}
+
+/// `system prune`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PruneRequest {
+    /// Images with a name too, if no container uses them.
+    pub all: bool,
+    /// Only images for which these hold.
+    pub filters: Vec<ImageFilter>,
 }
 
 /// When an image is pulled.
