@@ -61,7 +61,12 @@ pub(super) fn overlay(overlay: &Overlay<'_>, target: &Path) -> Result<(), Refuse
     if flags.read_only {
         fsconfig_set_flag(&context, "ro")?;
     }
-    create_and_move(context, flags, target)
+    match create_and_move(context, flags, target) {
+        // Linux before 6.5 takes every key of an overlay as it comes, and refuses `lowerdir+` only now. What is wrong in
+        // itself is refused by mount(2) again.
+        Err(Refused::Failed(Errno::INVAL)) => Err(Refused::Unsupported),
+        other => other,
+    }
 }
 
 pub(super) fn tmpfs(tmpfs: &Tmpfs<'_>, target: &Path) -> Result<(), Refused> {
