@@ -25,6 +25,8 @@ fn main() -> ExitCode {
                 std::thread::park();
             }
         }
+        ["lines", bytes] => lines(bytes.parse().expect("a count")),
+        ["create", rest @ ..] => create(rest),
         ["eat", mib] => eat(mib.parse().expect("a count")),
         ["count"] => {
             let mut bytes = Vec::new();
@@ -154,6 +156,29 @@ fn spew(bytes: u64) {
     for line in 0..bytes / 64 {
         writeln!(out, "{line:063}").expect("stdout");
     }
+}
+
+/// Lines of 100 bytes, in writes of 64 KiB: as fast as they are taken.
+fn lines(bytes: usize) {
+    let line = [[b'x'; 99].as_slice(), b"\n"].concat();
+    let block = line.repeat(655);
+    let mut out = std::io::stdout().lock();
+    for _ in 0..bytes / block.len() {
+        out.write_all(&block).expect("stdout");
+    }
+    out.write_all(&block[..bytes % block.len()]).expect("stdout");
+}
+
+/// The least that a monitor takes for an OCI runtime's `create`: starts this program again, with the words in the
+/// bundle's file `payload`.
+fn create(args: &[&str]) {
+    let option = |name: &str| {
+        let at = args.iter().position(|arg| *arg == name).expect("an option");
+        args[at + 1]
+    };
+    let words = fs::read_to_string(format!("{}/payload", option("--bundle"))).expect("a payload");
+    let child = std::process::Command::new("/proc/self/exe").args(words.lines()).spawn();
+    fs::write(option("--pid-file"), child.expect("a process").id().to_string()).expect("a pid file");
 }
 
 /// Touches memory until the kernel objects.

@@ -3,6 +3,8 @@
 //! Rounds are interleaved, so that a busy moment of the machine strikes all alike, and medians are compared: the ratios
 //! mean something, the milliseconds belong to the machine.
 
+pub mod shim;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

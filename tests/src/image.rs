@@ -279,7 +279,7 @@ impl Image {
 /// The layer of the base image.
 pub fn base_layer() -> Layer {
     let busybox = std::fs::read("/bin/busybox").expect("the package busybox-static is installed");
-    let probe = std::fs::read(env!("DHOW_PROBE")).expect("build.rs made the probe");
+    let probe = std::fs::read(probe()).expect("build.rs made the probe");
     let mut layer = Layer::new().dir("bin", 0o755).file("bin/busybox", 0o755, busybox).file(
         "bin/probe",
         0o755,
@@ -385,4 +385,9 @@ fn append(builder: &mut Builder<File>, name: &str, bytes: &[u8]) {
 fn put(path: &Path, contents: &[u8]) {
     std::fs::write(path, contents)
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}
+
+/// The static program that runs in containers.
+pub(crate) fn probe() -> &'static Path {
+    Path::new(env!("DHOW_PROBE"))
 }
