@@ -23,7 +23,8 @@ cargo xtask TASK
   test                  all checks: format, lints, documents, unit and end-to-end tests, crash points
                         STRICT=1: a test that this machine cannot run fails instead of being skipped
   crash [ARGS…]         kill dhow and dhow-shim before each system call that changes something
-  bench [ARGS…]         `dhow run` beside podman and beside the bare runtime
+  bench [ROUNDS]        `dhow run` beside podman and beside the bare runtime
+  bench shim [ROUNDS]   the monitor beside conmon: memory, throughput, time to the pid
   vm COMMAND…           run a command on an emulated machine with cgroup v2 that sees this file system read-only
   vm --test PACKAGE     a crate's tests there
   install [--prefix DIR]  build and install dhow, dhow-shim, manual pages and completions (default /usr/local)
@@ -47,10 +48,8 @@ fn main() -> Result<ExitCode> {
         "crash" | "bench" => {
             setup::install(setup::TEST)?;
             cargo::build_release()?;
-            cargo::run(
-                cargo::cargo(&["run", "--release", "-q", "-p", "dhow-tests", "--bin", &task, "--"])
-                    .args(&rest),
-            )
+            let mut command = cargo::release("run")?;
+            cargo::run(command.args(["-p", "dhow-tests", "--bin", &task, "--"]).args(&rest))
         }
         "vm" => vm::run(&rest),
         "install" => install::install(&rest),

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use dhow_shim::attach::Stream;
 use dhow_shim::ctl::Control;
 use dhow_sys::daemon::{InheritedFds, reap};
+use dhow_sys::memory::Pages;
 use dhow_sys::pidfd::Process;
 use dhow_sys::tty::WindowSize;
 use mio::{Events, Interest, Poll};
@@ -53,6 +54,9 @@ use stdin::Stdin;
 const CHUNK: usize = 64 * 1024;
 /// What the runtime wrote to its stderr is kept to tell the engine why it failed. More than this goes to the log at once.
 const HELD: usize = 16 * 1024;
+/// When nothing happens for that time and more than these bytes were read before it, the buffers are given back.
+const QUIET: Duration = Duration::from_secs(1);
+const SOILED: usize = 8 * 1024;
 /// The most that is read of a stream after the container has ended: more than a pipe holds comes from somebody who goes on.
 const DRAIN: usize = 4 * 1024 * 1024;
 /// How long a killed container may take to end before its end is reported without it.
@@ -126,7 +130,10 @@ struct Monitor {
     oom: Option<OomWatch>,
     oom_seen: bool,
     state: State,
-    scratch: Vec<u8>,
+    /// Taken while it is used.
+    scratch: Option<Pages>,
+    /// Bytes that were read since the buffers were last given back.
+    moved: usize,
 }
 
 /// Is the monitor until the end, and runs the exit command.
@@ -155,6 +162,8 @@ impl Monitor {
         if matches!(self.state, State::Holding(None)) {
             self.start_runtime();
         }
+        // What the options and the set-up have left behind.
+        dhow_sys::memory::trim();
         let mut events = Events::with_capacity(64);
         let outcome = loop {
             if let State::Over(outcome) = &self.state {
@@ -163,6 +172,7 @@ impl Monitor {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => self.fail(&format!("the monitor cannot wait: {e}")),
+                Ok(()) if events.is_empty() => self.rest(),
                 Ok(()) => {}
             }
             for event in &events {
@@ -179,6 +189,15 @@ impl Monitor {
         (outcome, rest)
     }
 
+    /// Nothing has happened for a while: an idle monitor holds as little memory as it can.
+    fn rest(&mut self) {
+        if self.moved > SOILED {
+            self.moved = 0;
+            self.scratch.iter_mut().for_each(Pages::discard);
+            self.logs.rest();
+        }
+    }
+
     /// How long there is nothing to do unless something becomes ready.
     fn timeout(&self) -> Option<Duration> {
         let readable = self.outputs.iter().any(|output| output.readable) && !self.must_wait();
@@ -189,9 +208,13 @@ impl Monitor {
             State::Running(container) => container.deadline,
             _ => None,
         };
-        let deadline = self.clients.deadline().into_iter().chain(container).min()?;
+        let deadline = self.clients.deadline().into_iter().chain(container).min();
         // Rounded up: the loop does not spin in the last millisecond.
-        Some(deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        let deadline = deadline.map(|at| until(at) + Duration::from_millis(1));
+        // Once after a burst, not while idle.
+        let rest = (self.moved > SOILED).then_some(QUIET);
+        deadline.into_iter().chain(rest).min()
     }
 
     /// Something became ready.
@@ -245,14 +268,14 @@ impl Monitor {
 
     /// Moves a chunk of each output and some input.
     fn step(&mut self) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        for index in 0..self.outputs.len() {
-            if self.outputs[index].readable && !self.must_wait() {
-                self.move_chunk(index, &mut scratch);
+        self.with_scratch(|monitor, scratch| {
+            for index in 0..monitor.outputs.len() {
+                if monitor.outputs[index].readable && !monitor.must_wait() {
+                    monitor.move_chunk(index, scratch);
+                }
             }
-        }
-        self.clients.pump_input(&mut self.stdin, &mut scratch);
-        self.scratch = scratch;
+            monitor.clients.pump_input(&mut monitor.stdin, scratch);
+        });
     }
 
     /// Output is not read now: somebody who is to have it takes no more.
@@ -260,12 +283,27 @@ impl Monitor {
         self.clients.are_clogged() || self.logs.are_clogged()
     }
 
+    fn with_scratch(&mut self, work: impl FnOnce(&mut Self, &mut [u8])) {
+        if let Some(mut scratch) = self.scratch.take() {
+            work(self, &mut scratch);
+            self.scratch = Some(scratch);
+        }
+    }
+
     /// Reads a chunk of output and hands it on; how much that was.
     fn move_chunk(&mut self, index: usize, scratch: &mut [u8]) -> usize {
         let stream = self.outputs[index].stream;
+        let holds = stream == Stream::Stderr && matches!(self.state, State::Creating(_));
+        if !holds && self.logs.are_none() {
+            let thrown = self.throw_away(index);
+            if thrown > 0 {
+                return thrown;
+            }
+        }
         let Some(chunk) = self.outputs[index].read(scratch) else { return 0 };
         let length = chunk.len();
-        if stream == Stream::Stderr && matches!(self.state, State::Creating(_)) {
+        self.moved = self.moved.saturating_add(length);
+        if holds {
             self.held.extend_from_slice(chunk);
             let excess = self.held.len().saturating_sub(HELD);
             let old: Vec<u8> = self.held.drain(..excess).collect();
@@ -274,6 +312,17 @@ impl Monitor {
             self.deliver(stream, chunk);
         }
         length
+    }
+
+    /// Output that nobody has to see is not even read; how much that was.
+    fn throw_away(&mut self, index: usize) -> usize {
+        // ORDER: how much is there, then who is there: a client that connects later has no claim to these bytes.
+        let there = self.outputs[index].available();
+        if there == 0 {
+            return 0;
+        }
+        self.clients.accept(self.poll.registry());
+        if self.clients.are_none() { self.outputs[index].throw_away(there) } else { 0 }
     }
 
     /// Moves what is there of an output whose writer has ended.

@@ -104,7 +104,7 @@ fn send(word: &str, priority: u8, who: &str, text: &str) -> std::io::Result<()> 
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     socket.connect(SYSLOG)?;
-    let now = crate::monitor::logs::local_zone().to_datetime(Timestamp::now());
+    let now = crate::monitor::logs::zone::local().to_datetime(Timestamp::now());
     let line = format!(
         "<{}>{} conmon: conmon {who} <{word}>: {text}",
         FACILITY | priority,

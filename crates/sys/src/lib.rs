@@ -12,6 +12,7 @@ pub mod bpf;
 pub mod daemon;
 pub mod fs;
 pub mod lock;
+pub mod memory;
 pub mod mount;
 pub mod mountinfo;
 pub mod netns;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
+use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// What came of a read that does not block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,27 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 pub fn write_vectored(fd: impl AsFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
         match rustix::io::writev(&fd, parts) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// How many bytes can be read from a pipe now.
+///
+/// # Errors
+/// What ioctl(2) says.
+pub fn available(fd: impl AsFd) -> io::Result<usize> {
+    Ok(usize::try_from(rustix::io::ioctl_fionread(fd)?).unwrap_or(usize::MAX))
+}
+
+/// Moves at most `length` bytes from a pipe to `to` (/dev/null, say) without looking at them.
+///
+/// # Errors
+/// What splice(2) says: `InvalidInput` where one of the two has no such way.
+pub fn splice(from: impl AsFd, to: impl AsFd, length: usize) -> io::Result<usize> {
+    loop {
+        match rustix::pipe::splice(&from, None, &to, None, length, SpliceFlags::MOVE) {
             Err(Errno::INTR) => {}
             other => return Ok(other?),
         }

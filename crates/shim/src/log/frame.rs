@@ -22,7 +22,7 @@ pub fn pieces(chunk: &[u8], longest: usize) -> impl Iterator<Item = Piece<'_>> {
         }
         // One byte further than a piece may be long: a newline there still ends it.
         let window = &rest[..rest.len().min(longest + 1)];
-        let (content, ends_line) = match window.iter().position(|b| *b == b'\n') {
+        let (content, ends_line) = match memchr::memchr(b'\n', window) {
             Some(at) => (&rest[..at], true),
             None => (&rest[..rest.len().min(longest)], false),
         };

@@ -58,6 +58,11 @@ impl Clients {
         Ok(())
     }
 
+    /// Whether nobody is connected.
+    pub(super) fn are_none(&self) -> bool {
+        self.places.iter().all(Option::is_none)
+    }
+
     /// Accepts all who wait.
     pub(super) fn accept(&mut self, registry: &Registry) {
         let Some(listener) = &self.listener else { return };

@@ -47,9 +47,7 @@ impl Monitor {
     /// The runtime has ended: there is a container now, or the engine is told why not.
     pub(super) fn runtime_ended(&mut self, success: bool) {
         self.advance_console();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.drain(1, &mut scratch);
-        self.scratch = scratch;
+        self.with_scratch(|monitor, scratch| monitor.drain(1, scratch));
         let pid = match &self.options.mode {
             // An exec session's runtime may end as its process did; a pid file is what says that there was one.
             Mode::Exec { .. } => setup::read_pidfile(&self.options.container_pidfile),
@@ -144,12 +142,12 @@ impl Monitor {
         if self.oom.take().is_some_and(|oom| oom.killed()) {
             self.note_oom();
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        for index in 0..self.outputs.len() {
-            self.drain(index, &mut scratch);
-            self.outputs[index].close();
-        }
-        self.scratch = scratch;
+        self.with_scratch(|monitor, scratch| {
+            for index in 0..monitor.outputs.len() {
+                monitor.drain(index, scratch);
+                monitor.outputs[index].close();
+            }
+        });
         self.logs.finish();
         self.tell_of_losses();
         if self.logs.lost() > 0 {

@@ -5,12 +5,14 @@
 mod file;
 mod journal;
 mod losses;
+pub(crate) mod zone;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use dhow_shim::attach::{LogPlace, Stream};
 use dhow_shim::log::Format;
+use dhow_sys::memory::Pages;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mio::Registry;
@@ -19,22 +21,8 @@ use crate::options::{Log, LogLimits};
 use file::LogFile;
 use journal::JournalLog;
 
-/// The machine's time zone (tzset(3)): its file as it is. `TimeZone::system` reads the whole data base to name it, which
-/// takes longer than all else before the runtime is started; that is for `$TZ` alone.
-pub(crate) fn local_zone() -> TimeZone {
-    const FILE: &str = "/etc/localtime";
-    const MAX_SIZE: u64 = 1 << 20;
-    if std::env::vars_os().any(|(name, _)| name == "TZ") {
-        return TimeZone::system();
-    }
-    let zone = dhow_sys::fs::read_bounded(FILE.as_ref(), MAX_SIZE)
-        .map(|bytes| TimeZone::tzif(FILE, &bytes));
-    match zone {
-        Ok(Ok(zone)) => zone,
-        // No file, or none that says anything: UTC, as in the C library.
-        _ => TimeZone::UTC,
-    }
-}
+/// Bytes of records a write. More than any one has.
+const BATCH: usize = 256 * 1024;
 
 /// A log that may not be rotated grows.
 fn limits(log: &Log, path: &Path) -> LogLimits {
@@ -61,6 +49,8 @@ pub(crate) struct Logs {
     zone: TimeZone,
     sync: bool,
     never_rotated: Vec<PathBuf>,
+    /// Where records are put together.
+    batch: Pages,
 }
 
 impl Logs {
@@ -75,7 +65,7 @@ impl Logs {
             }
         }
         // The zone is read from a file: not where nothing is stamped with it.
-        let zone = if log.k8s_file.is_some() { local_zone() } else { TimeZone::UTC };
+        let zone = if log.k8s_file.is_some() { zone::local() } else { TimeZone::UTC };
         let never_rotated = [&log.k8s_file, &log.json_file]
             .into_iter()
             .flatten()
@@ -83,7 +73,8 @@ impl Logs {
             .cloned()
             .collect();
         let journal = log.journal.as_ref().map(|journal| Box::new(JournalLog::new(journal)));
-        Ok(Logs { files, journal, zone, sync: log.sync, never_rotated })
+        let batch = Pages::new(BATCH).map_err(|e| (PathBuf::from("memory"), e))?;
+        Ok(Logs { files, journal, zone, sync: log.sync, never_rotated, batch })
     }
 
     /// Those that would be rotated if they were where that is allowed.
@@ -110,8 +101,18 @@ impl Logs {
         let now = Timestamp::now();
         let offset = self.zone.to_offset(now);
         for file in &mut self.files {
-            file.write(now, offset, stream, chunk);
+            file.write(now, offset, stream, chunk, &mut self.batch);
         }
+    }
+
+    /// Whether there are none: nobody has to see the output.
+    pub(crate) fn are_none(&self) -> bool {
+        self.files.is_empty() && self.journal.is_none()
+    }
+
+    /// Nothing is to be logged for now: gives back the memory that it took.
+    pub(crate) fn rest(&mut self) {
+        self.batch.discard();
     }
 
     /// The output has to wait.

@@ -17,12 +17,14 @@ pub(super) struct Output {
     fd: Option<OwnedFd>,
     /// Edge-triggered: whether it was not read until it had nothing more.
     pub(super) readable: bool,
+    /// Splicing has not failed.
+    spliced: bool,
 }
 
 impl Output {
     /// A stream that is not there, or not yet.
     pub(super) fn none(stream: Stream) -> Self {
-        Output { stream, fd: None, readable: false }
+        Output { stream, fd: None, readable: false, spliced: true }
     }
 
     /// Listens to `fd`; with `interest` to more than reading, if the same descriptor is written to.
@@ -57,6 +59,21 @@ impl Output {
                 None
             }
         }
+    }
+
+    /// How many bytes are there of a pipe.
+    pub(super) fn available(&self) -> usize {
+        self.fd.as_ref().filter(|_| self.spliced).map_or(0, |fd| pipe::available(fd).unwrap_or(0))
+    }
+
+    /// Has the kernel forget `length` bytes of a pipe; how many it has.
+    pub(super) fn throw_away(&mut self, length: usize) -> usize {
+        let Some(fd) = &self.fd else { return 0 };
+        // Our own stdout is /dev/null once the runtime is started.
+        let moved = pipe::splice(fd, io::stdout(), length);
+        // Where that is no way, they are read.
+        self.spliced = moved.is_ok();
+        moved.unwrap_or(0)
     }
 
     pub(super) fn close(&mut self) {

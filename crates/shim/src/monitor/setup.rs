@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dhow_shim::attach::Stream;
 use dhow_shim::files;
+use dhow_sys::memory::Pages;
 use dhow_sys::pipe;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll};
@@ -36,13 +37,13 @@ pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
         let mut signals =
             Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM])?;
         poll.registry().register(&mut signals, Source::Signals.token(), Interest::READABLE)?;
-        io::Result::Ok((poll, signals))
+        io::Result::Ok((poll, signals, Pages::new(CHUNK)?))
     })();
     let failed = |reporter: &Reporter, error: &io::Error| {
         reporter.failure(format!("the monitor cannot begin: {error}").as_bytes());
         Outcome { code: 1, signal: None, message: None }
     };
-    let (poll, signals) = match base {
+    let (poll, signals, scratch) = match base {
         Ok(base) => base,
         Err(e) => {
             let rest = Rest { exit: options.exit, environment, oom_score };
@@ -76,7 +77,8 @@ pub(super) fn monitor(setup: Setup) -> Result<Monitor, Box<(Outcome, Rest)>> {
         oom: None,
         oom_seen: false,
         state: State::Holding(None),
-        scratch: vec![0; CHUNK],
+        scratch: Some(scratch),
+        moved: 0,
     };
     match monitor.prepare(start) {
         Ok(()) => Ok(monitor),

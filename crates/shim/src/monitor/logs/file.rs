@@ -4,13 +4,13 @@
 //! by a newline before the next one. A file of that path exists at all times but while a rotation renames.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use dhow_shim::attach::{LogPlace, Stream};
 use dhow_shim::log::{Format, frame, json_file, k8s_file};
-use dhow_sys::pipe::write_vectored;
+use dhow_sys::pipe;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
@@ -19,8 +19,6 @@ use crate::options::LogLimits;
 
 /// What a log file is created with.
 const MODE: u32 = 0o640;
-/// Slices a writev: two or three a record.
-const BATCH: usize = 510;
 
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -68,14 +66,29 @@ impl LogFile {
         is_whole.then_some(LogPlace { inode: self.inode, offset: self.size, skip: [0; 2] })
     }
 
-    pub(super) fn write(&mut self, now: Timestamp, offset: Offset, stream: Stream, chunk: &[u8]) {
+    /// `batch` is where records are put together.
+    pub(super) fn write(
+        &mut self,
+        now: Timestamp,
+        offset: Offset,
+        stream: Stream,
+        chunk: &[u8],
+        batch: &mut [u8],
+    ) {
         match self.format {
-            Format::K8sFile => self.write_k8s(now, offset, stream, chunk),
+            Format::K8sFile => self.write_k8s(now, offset, stream, chunk, batch),
             Format::JsonFile => self.write_json(now, stream, chunk),
         }
     }
 
-    fn write_k8s(&mut self, now: Timestamp, offset: Offset, stream: Stream, chunk: &[u8]) {
+    fn write_k8s(
+        &mut self,
+        now: Timestamp,
+        offset: Offset,
+        stream: Stream,
+        chunk: &[u8],
+        batch: &mut [u8],
+    ) {
         const PREFIX: usize = k8s_file::PREFIX + 2;
         let stamp = k8s_file::prefix(now, offset, stream);
         let [mut full, mut partial] = [[0; PREFIX]; 2];
@@ -84,31 +97,30 @@ impl LogFile {
         partial[..k8s_file::PREFIX].copy_from_slice(&stamp);
         partial[k8s_file::PREFIX..].copy_from_slice(k8s_file::PARTIAL);
 
-        let mut batch = [IoSlice::new(&[]); BATCH];
+        // One write of many records: a slice for each part of each costs more than to copy them.
         let mut used = 0;
-        let mut bytes = 0;
         for piece in frame::pieces(chunk, k8s_file::LONGEST) {
-            let length = (PREFIX + piece.content.len() + 1) as u64;
-            match self.room(length, bytes) {
+            let length = PREFIX + piece.content.len() + 1;
+            match self.room(length as u64, used as u64) {
                 Room::Yes => {}
                 Room::AfterRotation => {
-                    self.flush(&mut batch[..used]);
-                    (used, bytes) = (0, 0);
+                    self.flush(&batch[..used]);
+                    used = 0;
                     self.start_anew();
                 }
                 Room::Never => break,
             }
-            if used + 3 > BATCH {
-                self.flush(&mut batch[..used]);
-                (used, bytes) = (0, 0);
+            if used + length > batch.len() {
+                self.flush(&batch[..used]);
+                used = 0;
             }
-            batch[used] = IoSlice::new(if piece.ends_line { &full } else { &partial });
-            batch[used + 1] = IoSlice::new(piece.content);
-            batch[used + 2] = IoSlice::new(b"\n");
-            used += 3;
-            bytes += length;
+            let record = &mut batch[used..used + length];
+            record[..PREFIX].copy_from_slice(if piece.ends_line { &full } else { &partial });
+            record[PREFIX..length - 1].copy_from_slice(piece.content);
+            record[length - 1] = b'\n';
+            used += length;
         }
-        self.flush(&mut batch[..used]);
+        self.flush(&batch[..used]);
     }
 
     fn write_json(&mut self, now: Timestamp, stream: Stream, chunk: &[u8]) {
@@ -144,7 +156,7 @@ impl LogFile {
             Room::AfterRotation => self.start_anew(),
             Room::Never => return,
         }
-        self.flush(&mut [IoSlice::new(record)]);
+        self.flush(record);
     }
 
     /// Whether a record of `length` bytes fits behind those in the file and `pending` ones.
@@ -163,32 +175,29 @@ impl LogFile {
     }
 
     /// Writes complete records.
-    fn flush(&mut self, mut batch: &mut [IoSlice<'_>]) {
-        if batch.is_empty() {
+    fn flush(&mut self, mut records: &[u8]) {
+        if records.is_empty() {
             return;
         }
-        if self.torn && write_vectored(&self.file, &[IoSlice::new(b"\n")]).is_ok() {
+        if self.torn && pipe::write(&self.file, b"\n").is_ok_and(|written| written == 1) {
             self.torn = false;
             self.count(1);
         }
-        while !batch.is_empty() {
-            match write_vectored(&self.file, batch) {
+        while !records.is_empty() {
+            match pipe::write(&self.file, records) {
                 Ok(written) if written > 0 => {
                     self.count(written as u64);
-                    self.torn = !ends_with_newline(batch, written);
-                    IoSlice::advance_slices(&mut batch, written);
-                    if batch.is_empty() {
-                        self.lost.over();
-                    }
+                    self.torn = records[written - 1] != b'\n';
+                    records = &records[written..];
                 }
                 failed => {
-                    let bytes = batch.iter().map(|slice| slice.len() as u64).sum();
                     let why = failed.err().unwrap_or(io::ErrorKind::WriteZero.into());
-                    self.lost.add(bytes, why);
+                    self.lost.add(records.len() as u64, why);
                     return;
                 }
             }
         }
+        self.lost.over();
     }
 
     fn count(&mut self, bytes: u64) {
@@ -263,17 +272,6 @@ enum Room {
     Yes,
     AfterRotation,
     Never,
-}
-
-fn ends_with_newline(batch: &[IoSlice<'_>], written: usize) -> bool {
-    let mut left = written;
-    for slice in batch {
-        if left <= slice.len() {
-            return left > 0 && slice[left - 1] == b'\n';
-        }
-        left -= slice.len();
-    }
-    false
 }
 
 /// The inode, and how many bytes are in the file.
