@@ -386,8 +386,3 @@ fn put(path: &Path, contents: &[u8]) {
     std::fs::write(path, contents)
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
-
-/// The static program that runs in containers.
-pub(crate) fn probe() -> &'static Path {
-    Path::new(env!("DHOW_PROBE"))
-}
