@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dhow_shim::args::{Exec, LogTarget, MonitorArgs};
+use dhow_shim::args::{Dialect, Exec, LogTarget, MonitorArgs};
 use dhow_shim::launch::{Launch, Monitor};
 use dhow_state::{ContainerId, Status};
 use dhow_sys::fs::{Durability, write_atomic};
@@ -93,6 +93,7 @@ impl Engine {
         args.terminal = request.terminal;
         args.stdin = request.stdin_open;
         args.logs = vec![LogTarget::None];
+        args.dialect = Dialect::of(&self.options.monitor);
         args.exec = Some(Exec { process_spec: process, attach: !request.detach });
         let launch = Launch {
             program: &self.options.monitor,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dhow_oci::{BundlePaths, Mount, MountKind, Namespace, Runtime, SpecRequest};
-use dhow_shim::args::{ExitCommand, LogLimits, LogTarget, MonitorArgs};
+use dhow_shim::args::{Dialect, ExitCommand, LogLimits, LogTarget, MonitorArgs};
 use dhow_shim::launch::{self, Launch};
 use dhow_state::{Phase, Status};
 use dhow_sys::fs::{Durability, write_atomic};
@@ -165,6 +165,11 @@ impl Engine {
             ..LogLimits::default()
         };
         args.attach_catch_up = config.log.whole().is_some();
+        args.dialect = Dialect::of(&self.options.monitor);
+        if args.dialect == Dialect::Conmon {
+            // Its bundle is the run directory: the runtime finds the specification there too.
+            link_spec(&self.layout().bundle(id), &run)?;
+        }
         // A log that outlives the boot is synced at exit; one that goes with its container need not be.
         args.sync_log = false;
         args.exit_command = Some(self.exit_command(held));
@@ -172,7 +177,8 @@ impl Engine {
             program: &self.options.monitor,
             args: &args,
             environment: &self.options.environment,
-            cwd: None,
+            // An older conmon marks the out-of-memory killer's work in its working directory.
+            cwd: (args.dialect == Dialect::Conmon).then_some(run.as_path()),
             extra_fds: Vec::new(),
             stdio: match config.log.driver {
                 LogDriver::Passthrough => Some([Stdio::Inherit, Stdio::Inherit, Stdio::Inherit]),
@@ -311,6 +317,18 @@ impl Engine {
     pub(crate) fn overlay_dir(&self, id: &dhow_state::ContainerId) -> PathBuf {
         self.layout().container_dir(id).join("overlays")
     }
+}
+
+/// Makes the specification of the bundle visible in the run directory.
+fn link_spec(bundle: &Path, run: &Path) -> Result<()> {
+    let link = run.join("config.json");
+    match std::fs::remove_file(&link) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", &link)(e));
+        }
+        _ => {}
+    }
+    std::os::unix::fs::symlink(bundle.join("config.json"), &link).map_err(Error::io("make", &link))
 }
 
 fn proc_name(kind: NamespaceKind) -> &'static str {

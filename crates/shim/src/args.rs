@@ -1,7 +1,7 @@
 //! The monitor's command line, built from values: whoever starts a monitor spells no option.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything a monitor is told. Options that are conmon's mean what they mean there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct MonitorArgs {
     pub exit_command: Option<ExitCommand>,
     /// Seconds after which the container is killed.
     pub timeout: Option<u32>,
+    /// For which program this is.
+    pub dialect: Dialect,
     /// An exec session instead of a container.
     pub exec: Option<Exec>,
     /// The runtime shall use systemd's cgroups.
@@ -56,6 +58,26 @@ pub struct MonitorArgs {
     pub no_pivot: bool,
     /// The runtime shall not make a session keyring.
     pub no_new_keyring: bool,
+}
+
+/// Which program reads the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// dhow-shim.
+    #[default]
+    Shim,
+    /// conmon: what it has no option for is left out, and the run directory is its bundle, so that sockets, FIFOs and the
+    /// exit file (`exit`) are there. An older one does not rotate: a full log loses its contents.
+    Conmon,
+}
+
+impl Dialect {
+    /// That of the program at this path: ours is called `dhow-shim`; whatever else it is called, it understands conmon's.
+    #[must_use]
+    pub fn of(program: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("dhow-shim") { Dialect::Shim } else { Dialect::Conmon }
+    }
 }
 
 /// Where output is logged.
@@ -136,6 +158,7 @@ impl MonitorArgs {
             attach_catch_up: false,
             exit_command: None,
             timeout: None,
+            dialect: Dialect::Shim,
             exec: None,
             systemd_cgroup: false,
             no_pivot: false,
@@ -154,9 +177,11 @@ impl MonitorArgs {
         argv.option("--runtime", &self.runtime);
         argv.each("--runtime-arg", &self.runtime_args);
         argv.each("--runtime-opt", &self.runtime_options);
-        argv.option("--bundle", &self.bundle);
+        let ours = self.dialect == Dialect::Shim;
+        let run_dir = self.run_dir.as_ref();
+        argv.option("--bundle", run_dir.filter(|_| !ours).unwrap_or(&self.bundle));
         argv.flag("--full-attach", true);
-        argv.maybe("--run-dir", self.run_dir.as_ref());
+        argv.maybe("--run-dir", run_dir.filter(|_| ours));
         argv.maybe("--container-pidfile", self.container_pidfile.as_ref());
         argv.maybe("--conmon-pidfile", self.monitor_pidfile.as_ref());
         argv.flag("--terminal", self.terminal);
@@ -164,14 +189,15 @@ impl MonitorArgs {
         argv.flag("--leave-stdin-open", self.leave_stdin_open);
         self.log_argv(&mut argv);
         argv.maybe("--exit-dir", self.exit_dir.as_ref());
-        argv.maybe("--persist-dir", self.persist_dir.as_ref());
-        argv.flag("--attach-catch-up", self.attach_catch_up);
+        let exit_file_in = run_dir.filter(|_| !ours && self.exec.is_none());
+        argv.maybe("--persist-dir", self.persist_dir.as_ref().or(exit_file_in));
+        argv.flag("--attach-catch-up", self.attach_catch_up && ours);
         if let Some(command) = &self.exit_command {
             let mut words = command.argv.iter();
             argv.maybe("--exit-command", words.next());
             words.for_each(|word| argv.option("--exit-command-arg", word));
             argv.maybe("--exit-delay", command.delay.map(|d| d.to_string()));
-            argv.maybe("--exit-command-lock", command.lock.as_ref());
+            argv.maybe("--exit-command-lock", command.lock.as_ref().filter(|_| ours));
         }
         argv.maybe("--timeout", self.timeout.map(|t| t.to_string()));
         if let Some(exec) = &self.exec {
@@ -194,8 +220,10 @@ impl MonitorArgs {
         }
         argv.maybe("--log-size-max", self.log_limits.max_size.map(|n| n.to_string()));
         argv.maybe("--log-global-size-max", self.log_limits.max_total.map(|n| n.to_string()));
-        argv.flag("--log-rotate", self.log_limits.rotate);
-        argv.maybe("--log-max-files", self.log_limits.max_files.map(|n| n.to_string()));
+        if self.dialect == Dialect::Shim {
+            argv.flag("--log-rotate", self.log_limits.rotate);
+            argv.maybe("--log-max-files", self.log_limits.max_files.map(|n| n.to_string()));
+        }
         argv.flag("--no-sync-log", !self.sync_log);
     }
 }

@@ -174,6 +174,18 @@ impl Layout {
         self.run_dir(id).join("exit.json")
     }
 
+    /// `lost.json`: the monitor's, where the log could not take all output.
+    #[must_use]
+    pub fn losses(&self, id: &ContainerId) -> PathBuf {
+        self.run_dir(id).join("lost.json")
+    }
+
+    /// `exit`: a conmon's, which knows no other form: the exit code in decimal.
+    #[must_use]
+    pub fn plain_exit(&self, id: &ContainerId) -> PathBuf {
+        self.run_dir(id).join("exit")
+    }
+
     /// `oom`: an empty file of the monitor's.
     #[must_use]
     pub fn oom(&self, id: &ContainerId) -> PathBuf {

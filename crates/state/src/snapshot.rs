@@ -261,7 +261,23 @@ pub(crate) fn read_started(layout: &Layout, id: &ContainerId) -> Result<Option<S
 
 pub(crate) fn read_exit(layout: &Layout, id: &ContainerId) -> Result<Option<Exit>> {
     let path = layout.exit(id);
-    document::read(&path, MAX_RECORD).map_err(|p| p.of(id, &path))
+    match document::read(&path, MAX_RECORD).map_err(|p| p.of(id, &path))? {
+        Some(exit) => Ok(Some(exit)),
+        None => Ok(read_plain_exit(&layout.plain_exit(id), &layout.oom(id))),
+    }
+}
+
+/// What a conmon has written: the code alone, which is −1 too where the container was killed for its time limit. The file
+/// is renamed into its place, so it is whole; one that holds no number tells that the container ended, and no more.
+fn read_plain_exit(path: &Path, oom: &Path) -> Option<Exit> {
+    use std::os::unix::fs::MetadataExt as _;
+    const DIGITS: u64 = 16;
+    let text = dhow_sys::fs::read_bounded(path, DIGITS).ok()?;
+    let code = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let at = std::fs::metadata(path)
+        .map_or_else(|_| crate::now(), |file| file.mtime() * 1_000_000_000 + file.mtime_nsec());
+    let code = code.unwrap_or(-1);
+    Some(Exit { code, oom: oom.exists(), ..Exit::unknown(at) })
 }
 
 pub(crate) fn read_past(layout: &Layout, id: &ContainerId) -> Result<Option<Past>> {

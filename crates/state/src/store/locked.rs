@@ -116,7 +116,9 @@ impl Locked {
         let id = &self.id;
         for path in [
             layout.exit(id),
+            layout.plain_exit(id),
             layout.started(id),
+            layout.losses(id),
             layout.oom(id),
             layout.attach(id),
             layout.ctl(id),
