@@ -88,6 +88,15 @@ impl Run {
         self
     }
 
+    /// Has another program run it, whose own words come before its command line.
+    pub fn under<S: AsRef<OsStr>>(mut self, program: &str, words: &[S]) -> Self {
+        let mut args: Vec<OsString> = words.iter().map(|word| word.as_ref().to_owned()).collect();
+        args.push(std::mem::replace(&mut self.program, program.into()).into());
+        args.append(&mut self.args);
+        self.args = args;
+        self
+    }
+
     /// Its working directory.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());

@@ -15,8 +15,16 @@ impl<'a> Podman<'a> {
     /// An empty store.
     #[track_caller]
     pub fn new(env: &'a TestEnv) -> Self {
+        Self::with_conmon(env, "/usr/bin/conmon")
+    }
+
+    /// The same, with this program as conmon. podman looks at its version and takes the next in `$PATH` if it does not like
+    /// that: a test that means this one looks at `ConmonPid`.
+    #[track_caller]
+    pub fn with_conmon(env: &'a TestEnv, conmon: &str) -> Self {
         let conf = "[containers]\ndefault_ulimits = [\"nofile=1024:2048\", \"nproc=1024:2048\"]\nlog_driver = \"k8s-file\"\n\
              [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
+        let conf = format!("{conf}conmon_path = [\"{conmon}\"]\n");
         let storage = format!(
             "[storage]\ndriver = \"overlay\"\ngraphroot = \"{0}/store\"\nrunroot = \"{0}/run\"\n",
             env.file("podman")

@@ -10,6 +10,7 @@ mod images;
 mod layers;
 mod lifecycle;
 mod logs;
+mod monitors;
 mod mounts;
 mod namespaces;
 mod network;

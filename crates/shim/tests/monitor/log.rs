@@ -7,6 +7,9 @@ use dhow_shim::attach::Stream;
 use dhow_shim::ctl::{self, Control};
 use dhow_shim::log::{Ending, Format, LogReader, Next, ReadOptions};
 
+use dhow_shim::records::Losses;
+use dhow_sys::process::{OutputLimits, Spawn, output};
+
 use crate::harness::{LONG, Session, joined};
 
 #[test]
@@ -95,4 +98,105 @@ fn no_log_is_no_file() {
     session.start();
     session.wait_exit();
     assert!(!session.path("log").exists());
+}
+
+/// Runs the monitor in the foreground where `$DIR/full` is a file system of 128 KiB; its log is copied to `log` at the end.
+fn on_a_small_disk(session: &mut Session, options: &[&str]) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("STRICT").is_none_or(|v| v != "1"), "root is needed");
+        return false;
+    }
+    std::fs::create_dir(session.path("full")).unwrap();
+    session.args.logs = vec![LogTarget::K8sFile(session.path("full/log"))];
+    const SCRIPT: &str = r#"mount -t tmpfs -o size=128k full "$DIR/full" && head -c 65536 /dev/zero > "$DIR/full/ballast" || exit 99
+"$@"; cp "$DIR/full/log" "$DIR/log""#;
+    let spawn = Spawn::new("/usr/bin/unshare")
+        .args(["--mount", "sh", "-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_dhow-shim"), "--sync"])
+        .args(session.args.to_argv())
+        .args(options.iter().copied())
+        .envs(session.environment());
+    let limits = OutputLimits { timeout: Some(LONG), ..OutputLimits::default() };
+    assert!(output(spawn, &limits).unwrap().status.success());
+    true
+}
+
+#[test]
+fn what_a_full_disk_loses_is_counted_and_told_and_the_log_goes_on() {
+    let mut session = Session::new(
+        "i=0; while ! [ -e $DIR/run/lost.json ]; do echo line $i; i=$((i+1)); done; rm $DIR/full/ballast; echo after; echo $i > $DIR/lines",
+    );
+    if !on_a_small_disk(&mut session, &[]) {
+        return;
+    }
+    let losses: Losses = serde_json::from_str(&session.text("run/lost.json")).unwrap();
+    let log = session.text("log");
+    let (mut whole, mut torn) = (0, 0);
+    let record = |line: &str| line.len() > 45 && line[35..].starts_with(" stdout ");
+    for line in log.lines() {
+        let counted =
+            if record(line) && line[45..].starts_with("line ") { &mut whole } else { &mut torn };
+        *counted += 1;
+    }
+    assert!(log.ends_with(" stdout F after\n"), "it goes on: {}", &log[log.len() - 200..]);
+    let lines: u64 = session.text("lines").trim().parse().unwrap();
+    assert!(whole > 500 && torn <= 3, "{whole} {torn}");
+    // Each record that is not there was counted: 45 bytes, the text and a newline.
+    let missing = lines - whole;
+    assert!(
+        losses.bytes <= missing * 56 && losses.bytes + 56 * 3 >= missing * 51,
+        "{losses:?} for {missing} lines"
+    );
+}
+
+#[test]
+fn a_burst_without_newlines_and_without_sense_is_in_the_log_whole() {
+    const SIZE: usize = 64 << 20;
+    // Bytes that are no UTF-8, NUL, carriage returns, and no newline at all.
+    let block: Vec<u8> = b"\xff\0\r\xc2x".iter().copied().cycle().take(1 << 20).collect();
+    let mut session = Session::new("i=0; while [ $i -lt 64 ]; do cat $DIR/block; i=$((i+1)); done");
+    std::fs::write(session.path("block"), &block).unwrap();
+    session.start();
+    session.wait_exit();
+    let logged = session.logged(Stream::Stdout);
+    assert_eq!(logged.len(), SIZE);
+    assert!(logged.chunks(block.len()).all(|chunk| chunk == block));
+}
+
+#[test]
+fn a_grandchilds_last_words_are_in_the_log() {
+    let mut session = Session::new(
+        "(echo from the grandchild; echo said > $DIR/said; exec sleep 1000) & while ! [ -e $DIR/said ]; do :; done; echo $! > $DIR/grandchild; exit 4",
+    );
+    session.start();
+    assert_eq!(session.wait_exit().code, 4);
+    session.wait_gone();
+    assert_eq!(session.logged(Stream::Stdout), b"from the grandchild\n");
+    let grandchild = session.text("grandchild").trim().parse().unwrap();
+    if let Some(process) = dhow_sys::pidfd::Process::open_pid(grandchild).unwrap() {
+        process.signal(9).unwrap();
+        process.wait_exit(Some(LONG)).unwrap();
+        dhow_sys::daemon::reap(Some(grandchild)).unwrap();
+    }
+}
+
+#[test]
+fn only_a_log_in_an_allowed_directory_is_rotated() {
+    let rotated = |allowed: &str| {
+        let session = Session::new("yes line | head -c 100000");
+        std::fs::create_dir(session.path("logs")).unwrap();
+        let spawn = Spawn::new(env!("CARGO_BIN_EXE_dhow-shim"))
+            .args(["--sync", "-c", "box", "-u", "box", "--full-attach", "--log-rotate", "-r"])
+            .arg(session.path("runtime"))
+            .args(["--log-size-max", "100000", "-l", "../logs/log", "--log-allowlist-dir"])
+            .arg(session.path(allowed))
+            .envs(session.environment())
+            .cwd(session.path("bundle"));
+        let output = output(spawn, &OutputLimits::default()).unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        (session.path("logs/log.1").exists(), said.contains("it is not rotated"))
+    };
+    assert_eq!(rotated("logs"), (true, false));
+    assert_eq!(rotated(""), (true, false));
+    assert_eq!(rotated("run"), (false, true));
 }
