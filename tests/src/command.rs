@@ -62,6 +62,12 @@ impl Run {
         self
     }
 
+    /// It runs in the machine's own network, which can fetch packages.
+    pub fn host_network(mut self) -> Self {
+        self.netns = None;
+        self
+    }
+
     /// Starts a command made of this one where it belongs.
     pub(crate) fn launch(&self, command: &mut Command) -> std::io::Result<Child> {
         match &self.netns {

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::command::Running;
 use crate::env::TestEnv;
+use crate::netns::NetNs;
 use crate::wait::wait_until;
 
 /// A registry that runs until it is dropped.
@@ -13,6 +14,7 @@ pub struct Registry {
     /// `127.0.0.1:PORT`.
     pub host: String,
     running: Option<Running>,
+    netns: NetNs,
 }
 
 /// What a registry wants of who asks.
@@ -36,9 +38,11 @@ impl Registry {
     /// One that is particular.
     #[track_caller]
     pub fn with(env: &TestEnv, wants: &Wants) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        let netns = env.netns().clone();
+        let port = netns.inside(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("an address").port()
+        });
         let host = format!("127.0.0.1:{port}");
         let dir = env.make_dir(&format!("registry-{port}"));
         let mut conf = format!(
@@ -54,8 +58,8 @@ impl Registry {
         conf.push_str(&wants.more);
         let file = env.write(&format!("registry-{port}.yml"), conf);
         let running = env.tool("/usr/bin/docker-registry").args(["serve", &file]).spawn();
-        wait_until("the registry listens", || TcpStream::connect(&host).is_ok());
-        Self { host, running: Some(running) }
+        wait_until("the registry listens", || netns.inside(|| TcpStream::connect(&host).is_ok()));
+        Self { host, netns, running: Some(running) }
     }
 
     /// Where its blobs are, for damage.
@@ -75,7 +79,8 @@ impl Registry {
 
     /// The answer to a plain GET.
     pub fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.host).expect("it listens");
+        let host = &self.host;
+        let mut stream = self.netns.inside(|| TcpStream::connect(host).expect("it listens"));
         let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.host);
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut text = String::new();

@@ -30,7 +30,7 @@ fn a_debian_that_installs_nothing_but_itself() {
         "--include=passwd",
     ]);
     let make = make.arg("--aptopt=Acquire::Check-Valid-Until \"false\"").args([suite, &tar]);
-    make.deadline(Duration::from_secs(600)).ok();
+    make.host_network().deadline(Duration::from_secs(600)).ok();
     env.dhow(&format!("import -q {tar} debian:test")).deadline(Duration::from_secs(300)).ok();
     let text = env.ok("run --rm debian:test bash -c 'set -e; . /etc/os-release; echo $ID; useradd -m someone; su someone -c id; perl -e \"print 6*7\"'");
     assert!(text.starts_with("debian\nuid=") && text.ends_with("42"), "{text}");

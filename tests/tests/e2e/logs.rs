@@ -48,10 +48,11 @@ fn tail_since_until() {
 fn follow_ends_with_the_container() {
     requires!("root", "overlay", "runc");
     let env = TestEnv::with_base();
-    env.ok(&format!("run -d --name c {BASE} sh -c 'echo first; while ! test -e /tmp/go; do usleep 1000; done; echo last'"));
+    let gate = env.make_dir("gate");
+    env.ok(&format!("run -d --name c -v {gate}:/gate {BASE} sh -c 'echo first; while ! test -e /gate/go; do usleep 1000; done; echo last'"));
     let follow = env.dhow("logs -f c").spawn();
     follow.expect("first");
-    env.ok("exec c touch /tmp/go");
+    env.write("gate/go", "");
     assert_eq!(follow.finish().ok(), "first\nlast");
     assert_eq!(env.dhow("logs -f c").ok(), "first\nlast");
 }

@@ -30,7 +30,7 @@ fn private_unless_the_host_is_asked_for() {
         );
         assert_eq!(
             namespace(&env, &format!("--{flag} host"), kind),
-            of_host(kind),
+            if kind == "net" { network_of(&env) } else { of_host(kind) },
             "--{flag} host"
         );
         env.dhow(&format!("run --rm --{flag} nonsense:x {BASE} true")).run().fails(125, "nonsense");
