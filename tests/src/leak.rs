@@ -54,8 +54,7 @@ pub(crate) fn settled_links(netns: &NetNs) -> Vec<String> {
 #[expect(clippy::disallowed_methods, reason = "the harness starts programs as a shell would")]
 pub(crate) fn tables(netns: &NetNs) -> Vec<String> {
     let say = |program: &str, words: &[&str]| {
-        let output = std::process::Command::new(program).args(words).output();
-        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+        Children::run(std::process::Command::new(program).args(words)).unwrap_or_default()
     };
     let text = netns.inside(|| {
         say("nft", &["list", "tables"]) + &say("ip", &["-o", "link", "show", "type", "bridge"])

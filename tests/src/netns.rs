@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::process::Children;
+
 /// A namespace, kept by its descriptor.
 #[derive(Debug, Clone)]
 pub struct NetNs(Arc<File>);
@@ -22,8 +24,8 @@ impl NetNs {
     pub fn new() -> Self {
         let made = in_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-            let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
-            assert!(up.expect("iproute2 is there").success(), "the loopback device is there");
+            let mut up = std::process::Command::new("ip");
+            Children::run(up.args(["link", "set", "lo", "up"])).expect("iproute2 is there");
             File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
         });
         Self(Arc::new(made))

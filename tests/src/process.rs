@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use nix::sys::signal::{Signal, kill};
@@ -23,6 +23,23 @@ impl Children {
         let child = command.spawn()?;
         owned.get_or_insert_with(HashSet::new).insert(child.id());
         Ok(child)
+    }
+
+    /// Runs a tool of the harness to its end; what it wrote to stdout.
+    ///
+    /// # Errors
+    /// It cannot be started, or fails.
+    pub(crate) fn run(command: &mut Command) -> io::Result<String> {
+        let child = Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let pid = child.id();
+        let output = child.wait_with_output();
+        Self::forget(pid);
+        let output = output?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(io::Error::other(format!("{command:?}: {}", output.status)))
+        }
     }
 
     /// The owner has waited for it.
